@@ -54,8 +54,9 @@ type Lookup struct {
 	Key  record.Key
 }
 
-// Views answers what was asked by Lookups. Within a batch a key of the stage's
-// own view sees the stage's own earlier result (see Put).
+// Views answers what was asked by Lookups, as of the state before this batch: a
+// key that comes twice in one batch must see its own first result, so Compute
+// keeps an overlay of what it has computed.
 type Views interface {
 	// Get returns the encoded value; nil if the view has none. A view that is
 	// not ready never answers: the runner holds the batch back instead.
