@@ -38,6 +38,10 @@ type Output struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header // trace context is added by the runner
+	// Input is the index, in the batch, of the record that caused this output:
+	// its trace context goes on with it, and a record that is isolated after a
+	// panic takes its outputs along.
+	Input int
 }
 
 // View names a view that a stage reads.
