@@ -1,0 +1,40 @@
+//go:build deps
+
+// Package deps keeps modules in go.mod that code still to come needs.
+package deps
+
+import (
+	_ "cel.dev/cel-go/cel"
+	_ "cel.dev/cel-go/ext"
+	_ "github.com/alicebob/miniredis/v2"
+	_ "github.com/compose-spec/compose-go/v2/cli"
+	_ "github.com/compose-spec/compose-go/v2/loader"
+	_ "github.com/fergusstrange/embedded-postgres"
+	_ "github.com/goccy/go-yaml"
+	_ "github.com/google/uuid"
+	_ "github.com/hamba/avro/v2"
+	_ "github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/jedib0t/go-pretty/v6/table"
+	_ "github.com/pressly/goose/v3"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/prometheus/client_golang/prometheus/testutil"
+	_ "github.com/redis/go-redis/v9"
+	_ "github.com/santhosh-tekuri/jsonschema/v6"
+	_ "github.com/shopspring/decimal"
+	_ "github.com/spf13/cobra"
+	_ "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	_ "github.com/tdewolff/parse/v2/xml"
+	_ "github.com/testcontainers/testcontainers-go"
+	_ "github.com/tidwall/gjson"
+	_ "github.com/tink-crypto/tink-go/v2/aead"
+	_ "github.com/tink-crypto/tink-go/v2/keyset"
+	_ "github.com/twmb/franz-go/pkg/kadm"
+	_ "github.com/twmb/franz-go/pkg/kfake"
+	_ "github.com/twmb/franz-go/pkg/kgo"
+	_ "github.com/twmb/franz-go/pkg/sr"
+	_ "github.com/twmb/franz-go/pkg/sr/srfake"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/time/rate"
+)
