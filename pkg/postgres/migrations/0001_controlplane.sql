@@ -78,6 +78,13 @@ CREATE TABLE credential (
     FOREIGN KEY (tenant_id, connection) REFERENCES app_connection (tenant_id, name) ON DELETE CASCADE
 );
 
+-- A known text under the key set in use: a process with the wrong key set is
+-- refused at start and not at the first delivery.
+CREATE TABLE keyset_check (
+    one        boolean PRIMARY KEY DEFAULT true CHECK (one),
+    ciphertext bytea NOT NULL
+);
+
 -- One row for each applied change; the greatest is the current version.
 CREATE TABLE config_version (
     version    bigint PRIMARY KEY,
