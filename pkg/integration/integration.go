@@ -18,7 +18,8 @@ import (
 
 // Integration is what one app can do.
 type Integration struct {
-	App string // "revenova": the {source} of the webhook URL and the prefix of record ids
+	App   string // "revenova": the {source} of the webhook URL and the prefix of record ids
+	Short string // of a destination: "qb" in gateway ids of its commands ("gw-qb-…"); "" = App
 
 	// As a source.
 	Webhook   Webhook
@@ -233,6 +234,9 @@ type Source struct {
 	RecordID record.ID
 	Entities []Entity
 	Fields   []record.Field // every field of the source record
+	// Former lists entities the record was and no longer is (withdrawn or
+	// deleted): what was sent for them may still be at the destination.
+	Former []canonical.Entity
 }
 
 // Entity is one ready canonical entity.
@@ -251,6 +255,10 @@ type Object struct {
 	References []record.Reference
 	Name       string
 	Number     string
+	// Problems are what the default mapping could not do and no override of a
+	// field can heal (a currency the account does not keep). The object is not
+	// sent while there are any.
+	Problems []Problem
 }
 
 // ObjectSchema describes an object of a destination.
@@ -258,6 +266,9 @@ type ObjectSchema struct {
 	Object   string
 	Entities []canonical.Entity
 	Fields   []FieldSchema
+	// Open objects take fields that are not listed (HubSpot's custom
+	// properties). In others a path must begin like a listed one.
+	Open bool
 }
 
 // FieldSchema describes one field; Path is dotted ("BillAddr.City").
@@ -318,6 +329,18 @@ type Deliverer interface {
 	OAuth() *OAuth
 	// Limits are the documented limits per remote account.
 	Limits() Limits
+}
+
+// Recoverer is what a Deliverer can do besides: heal a refusal by looking at
+// what the destination has.
+type Recoverer interface {
+	// Recover is asked after op was refused (a business refusal). It returns the
+	// object op is to be prepared again with, as op.Applied: one of ours under
+	// the name that is taken, one that somebody made inactive, one that is gone
+	// (Active false). nil: the refusal stands. A retryable error: what stood in
+	// the way is being removed, try op again later. The caller asks once per
+	// attempt and bounds the attempts.
+	Recover(ctx context.Context, c Caller, op Operation, refusal error) (*Remote, error)
 }
 
 // Step is what to do next for an operation.

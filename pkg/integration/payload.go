@@ -1,0 +1,150 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Values finds every non-null value at a dotted path of a JSON tree. A list on
+// the way stands for each of its elements: "Line.Amount" is the amounts of all
+// lines.
+func Values(tree any, path string) []any {
+	if path == "" {
+		if tree == nil {
+			return nil
+		}
+		return []any{tree}
+	}
+	head, rest, _ := strings.Cut(path, ".")
+	switch t := tree.(type) {
+	case map[string]any:
+		return Values(t[head], rest)
+	case []any:
+		var out []any
+		for _, e := range t {
+			out = append(out, Values(e, path)...)
+		}
+		return out
+	}
+	return nil
+}
+
+// Set puts a value at a dotted path, making the objects on the way; nil
+// removes what is there. It refuses to write through a list or a scalar.
+func Set(tree map[string]any, path string, v any) error {
+	parts := strings.Split(path, ".")
+	for i, p := range parts[:len(parts)-1] {
+		next, present := tree[p]
+		if !present || next == nil {
+			if v == nil {
+				return nil
+			}
+			next = map[string]any{}
+			tree[p] = next
+		}
+		m, ok := next.(map[string]any)
+		if !ok {
+			return fmt.Errorf("%s: %s is not an object", path, strings.Join(parts[:i+1], "."))
+		}
+		tree = m
+	}
+	last := parts[len(parts)-1]
+	if v == nil {
+		delete(tree, last)
+		return nil
+	}
+	tree[last] = v
+	return nil
+}
+
+// Empty reports a value that says nothing: null, "", an empty object or list.
+func Empty(v any) bool {
+	switch t := v.(type) {
+	case nil:
+		return true
+	case string:
+		return strings.TrimSpace(t) == ""
+	case json.Number:
+		return t == ""
+	case map[string]any:
+		return len(t) == 0
+	case []any:
+		return len(t) == 0
+	}
+	return false
+}
+
+// Missing lists the paths at which an object has nothing to send. A path that
+// a reference fills just in time is not missing; in a list, every element must
+// have it.
+func Missing(o *Object, paths ...string) []string {
+	var out []string
+	for _, p := range paths {
+		if !o.refersAt(p) && !filled(o.Payload, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (o *Object) refersAt(path string) bool {
+	for _, r := range o.References {
+		if r.Path == path || strings.HasPrefix(r.Path, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+func filled(tree any, path string) bool {
+	if path == "" {
+		return !Empty(tree)
+	}
+	head, rest, _ := strings.Cut(path, ".")
+	switch t := tree.(type) {
+	case map[string]any:
+		return filled(t[head], rest)
+	case []any:
+		for _, e := range t {
+			if !filled(e, path) {
+				return false
+			}
+		}
+		return len(t) > 0
+	}
+	return false
+}
+
+// Check finds what an object's schema forbids: mandatory fields that are
+// empty and texts longer than their limit, counted in characters.
+func Check(o *Object, s ObjectSchema) []Problem {
+	var out []Problem
+	for _, f := range s.Fields {
+		if f.Mandatory && len(Missing(o, f.Path)) > 0 {
+			out = append(out, Problem{
+				Code:    "missing_field",
+				Field:   f.Path,
+				Message: fmt.Sprintf("%s has no %s, which is mandatory.", o.Type, f.Path),
+				Remedy:  fmt.Sprintf("Fill the field in the source record, or map %s from another one.", f.Path),
+			})
+		}
+		if f.Max == 0 {
+			continue
+		}
+		for _, v := range Values(o.Payload, f.Path) {
+			t, ok := v.(string)
+			if n := utf8.RuneCountInString(t); ok && n > f.Max {
+				out = append(out, Problem{
+					Code:    "too_long",
+					Field:   f.Path,
+					Message: fmt.Sprintf("%s of this %s has %d characters; %d are allowed.", f.Path, o.Type, n, f.Max),
+					Remedy:  fmt.Sprintf("Shorten the field in the source record, or map %s with an expression that does.", f.Path),
+				})
+				break
+			}
+		}
+	}
+	return out
+}
