@@ -1,0 +1,238 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+const (
+	// metadataMinAge bounds how long a client waits before it asks for metadata
+	// again. With the library's 5 s an exactly-once stage stands still for that
+	// long without any failure: Kafka 4 answers the next transaction's first
+	// produce with CONCURRENT_TRANSACTIONS and the client waits for metadata.
+	metadataMinAge = 50 * time.Millisecond
+
+	dialTimeout            = 3 * time.Second
+	requestTimeoutOverhead = 5 * time.Second
+	produceRequestTimeout  = 5 * time.Second
+
+	defaultReplication = 1
+)
+
+// Config is how to reach one Kafka cluster and its schema registry, and what
+// one installation on it is called.
+type Config struct {
+	Brokers []string // host:port, at least one
+	// RegistryURL is the Confluent-compatible schema registry.
+	RegistryURL      string
+	RegistryUser     string // "" = no authentication
+	RegistryPassword Password
+	Prefix           string // first word of every topic and group; "" = record.DefaultPrefix
+	Partitions       int32  // of every data topic; 0 = record.DefaultPartitions; never changes in place
+	// ReplicationFactor of topics that Apply creates; 0 = 1. With 3 and more,
+	// min.insync.replicas is 2.
+	ReplicationFactor int16
+	TLS               TLS
+	SASL              SASL
+	// GatewayGeneration is the first half of every revision. It is bumped once,
+	// by a migration to a new gateway topic.
+	GatewayGeneration int32
+}
+
+// TLS of the broker connections; the zero value is plain text.
+type TLS struct {
+	Enabled    bool
+	CAFile     string // "" = the system's
+	CertFile   string // client certificate; "" = none
+	KeyFile    string
+	ServerName string // "" = the broker's host name
+}
+
+// SASL of the broker connections; the zero value is none.
+type SASL struct {
+	Mechanism string // "", "plain", "scram-sha-256" or "scram-sha-512"
+	User      string
+	Password  Password
+}
+
+// Password never prints.
+type Password string
+
+const hidden = "***"
+
+// String hides the password; so do the other printers below.
+func (Password) String() string { return hidden }
+
+// GoString serves %#v.
+func (Password) GoString() string { return hidden }
+
+// LogValue serves slog.
+func (Password) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText serves JSON and YAML.
+func (Password) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Validate names every setting that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("kafka.brokers: required, host:port of at least one broker"))
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			errs = append(errs, fmt.Errorf("kafka.brokers: %q is not host:port", b))
+		}
+	}
+	if c.Partitions < 0 {
+		errs = append(errs, fmt.Errorf("kafka.partitions: %d, must be positive", c.Partitions))
+	}
+	switch c.SASL.Mechanism {
+	case "":
+	case "plain", "scram-sha-256", "scram-sha-512":
+		if c.SASL.User == "" || c.SASL.Password == "" {
+			errs = append(errs, errors.New("kafka.sasl: user and password are required with a mechanism"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("kafka.sasl.mechanism: %q, want plain, scram-sha-256 or scram-sha-512", c.SASL.Mechanism))
+	}
+	if !c.TLS.Enabled && (c.TLS.CAFile != "" || c.TLS.CertFile != "") {
+		errs = append(errs, errors.New("kafka.tls: files are given but it is not enabled"))
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		errs = append(errs, errors.New("kafka.tls: the client certificate needs both its cert and its key file"))
+	}
+	return errors.Join(errs...)
+}
+
+// Topics names the installation's topics.
+func (c Config) Topics() record.Topics { return record.Topics{Prefix: c.Prefix} }
+
+// PartitionCount is Partitions with its default.
+func (c Config) PartitionCount() int32 {
+	if c.Partitions == 0 {
+		return record.DefaultPartitions
+	}
+	return c.Partitions
+}
+
+func (c Config) replication() int16 {
+	if c.ReplicationFactor == 0 {
+		return defaultReplication
+	}
+	return c.ReplicationFactor
+}
+
+func (t TLS) config() (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.ca_file: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("kafka.tls.ca_file: no certificate in %s", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.cert_file: %w", err)
+		}
+		out.Certificates = []tls.Certificate{cert}
+	}
+	return out, nil
+}
+
+func (s SASL) mechanism() sasl.Mechanism {
+	switch s.Mechanism {
+	case "plain":
+		return plain.Auth{User: s.User, Pass: string(s.Password)}.AsMechanism()
+	case "scram-sha-256":
+		return scram.Auth{User: s.User, Pass: string(s.Password)}.AsSha256Mechanism()
+	case "scram-sha-512":
+		return scram.Auth{User: s.User, Pass: string(s.Password)}.AsSha512Mechanism()
+	}
+	return nil
+}
+
+// options are what every client has in common.
+func (c Config) options(role string, log *slog.Logger) ([]kgo.Opt, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID("fluxnex-" + role),
+		kgo.MetadataMinAge(metadataMinAge),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.DialTimeout(dialTimeout),
+		kgo.RequestTimeoutOverhead(requestTimeoutOverhead),
+		kgo.ProduceRequestTimeout(produceRequestTimeout),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.WithLogger(&clientLog{log}),
+	}
+	if c.TLS.Enabled {
+		t, err := c.TLS.config()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.DialTLSConfig(t))
+	}
+	if m := c.SASL.mechanism(); m != nil {
+		opts = append(opts, kgo.SASL(m))
+	}
+	return opts, nil
+}
+
+func (c Config) client(role string, log *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := c.options(role, log)
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(append(opts, more...)...)
+}
+
+// Ping asks the cluster for its brokers; it is the reachability part of a probe.
+func Ping(ctx context.Context, c Config, log *slog.Logger) error {
+	cl, err := c.client("ping", log)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if err := cl.Ping(ctx); err != nil {
+		return fmt.Errorf("no Kafka broker of %v answers; check kafka.brokers and the network: %w", c.Brokers, err)
+	}
+	return nil
+}
+
+// clientLog hands the client library's warnings on and drops its chatter.
+type clientLog struct{ log *slog.Logger }
+
+func (l *clientLog) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+func (l *clientLog) Log(level kgo.LogLevel, msg string, kv ...any) {
+	if l.log == nil {
+		return
+	}
+	lvl := slog.LevelWarn
+	if level == kgo.LogLevelError {
+		lvl = slog.LevelError
+	}
+	l.log.Log(context.Background(), lvl, "kafka client", append([]any{"event", msg}, kv...)...)
+}
