@@ -1,0 +1,205 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	sessionTimeout     = 15 * time.Second
+	transactionTimeout = 10 * time.Second // less than the session timeout, see pkg/stage/DESIGN.md
+	rebalanceTimeout   = 30 * time.Second
+
+	// drainGrace is how long a batch in hand may take after the stop signal.
+	drainGrace = 10 * time.Second
+
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 5 * time.Second
+)
+
+// ConsumerConfig is a group consumer whose handler is safe to repeat.
+type ConsumerConfig struct {
+	Kafka    Config
+	Group    string // without the installation's prefix
+	Topics   []string
+	MaxBatch int
+	// StartOffsets, if set, says where to begin in each newly assigned partition;
+	// a partition it leaves out begins at the start. Nothing of the partitions
+	// is read before it has answered; it is asked again after an error. Then the
+	// offsets in Kafka are for monitoring only.
+	StartOffsets func(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error)
+}
+
+// Consumer hands records over in batches, one batch at a time.
+type Consumer struct {
+	cfg ConsumerConfig
+	log *slog.Logger
+}
+
+// NewConsumer does not connect.
+func NewConsumer(cfg ConsumerConfig, log *slog.Logger) (*Consumer, error) {
+	if err := cfg.Kafka.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Group == "" || len(cfg.Topics) == 0 || cfg.MaxBatch <= 0 {
+		return nil, errors.New("consumer: group, topics and batch size are required")
+	}
+	return &Consumer{cfg: cfg, log: log}, nil
+}
+
+// Run joins the group and calls handle until ctx ends; then the batch in hand
+// is finished, its offsets are committed, and the group is left.
+//
+// Records of one partition come in order. After an error of handle the same
+// records come again, after a pause, unless another member owns them by then. A
+// partition is not given up while handle runs on its records.
+func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, batch []Record) error) error {
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(GroupName(c.cfg.Kafka, c.cfg.Group)),
+		kgo.ConsumeTopics(c.cfg.Topics...),
+		kgo.Balancers(kgo.RangeBalancer()),
+		kgo.SessionTimeout(sessionTimeout),
+		kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+	}
+	if c.cfg.StartOffsets != nil {
+		opts = append(opts, kgo.AdjustFetchOffsetsFn(c.startOffsets))
+	}
+	cl, err := c.cfg.Kafka.client(c.cfg.Group, c.log, opts...)
+	if err != nil {
+		return err
+	}
+	defer cl.CloseAllowingRebalance()
+
+	work, stop := drain(ctx)
+	defer stop()
+	backoff := backoffMin
+	for ctx.Err() == nil {
+		fetches := cl.PollRecords(ctx, c.cfg.MaxBatch)
+		if fetches.IsClientClosed() {
+			return nil
+		}
+		fetches.EachError(func(topic string, p int32, err error) {
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+				c.log.Warn("cannot read", "topic", topic, "partition", p, "error", err.Error())
+			}
+		})
+		records := fetches.Records()
+		if len(records) == 0 {
+			cl.AllowRebalance()
+			continue
+		}
+		batch := make([]Record, len(records))
+		for i, r := range records {
+			batch[i] = fromKgo(r)
+		}
+		if err := handle(work, batch); err != nil {
+			// No rebalance can happen between the poll and AllowRebalance, so these
+			// partitions are still ours to rewind.
+			cl.SetOffsets(firstOffsets(batch))
+			cl.AllowRebalance()
+			if ctx.Err() != nil {
+				return nil
+			}
+			c.log.Warn("batch not handled, trying again", "records", len(batch), "wait", backoff.String(), "error", err.Error())
+			Wait(ctx, backoff)
+			backoff = min(2*backoff, backoffMax)
+			continue
+		}
+		backoff = backoffMin
+		if err := cl.CommitRecords(work, records...); err != nil {
+			c.log.Warn("offsets not committed, records may come again", "error", err.Error())
+		}
+		cl.AllowRebalance()
+	}
+	return nil
+}
+
+// startOffsets runs between the assignment and the first fetch; heartbeats go on.
+func (c *Consumer) startOffsets(ctx context.Context, committed map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	out := make(map[string]map[int32]kgo.Offset, len(committed))
+	for topic, ps := range committed {
+		partitions := make([]int32, 0, len(ps))
+		for p := range ps {
+			partitions = append(partitions, p)
+		}
+		backoff := backoffMin
+		for {
+			starts, err := c.cfg.StartOffsets(ctx, topic, partitions)
+			if err == nil {
+				out[topic] = make(map[int32]kgo.Offset, len(ps))
+				for _, p := range partitions {
+					if at, ok := starts[p]; ok {
+						out[topic][p] = kgo.NewOffset().At(at)
+					} else {
+						out[topic][p] = kgo.NewOffset().AtStart()
+					}
+				}
+				break
+			}
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("ask for start offsets of %s: %w", topic, err)
+			}
+			c.log.Warn("start offsets unknown, partitions wait", "topic", topic, "wait", backoff.String(), "error", err.Error())
+			Wait(ctx, backoff)
+			backoff = min(2*backoff, backoffMax)
+		}
+	}
+	return out, nil
+}
+
+// GroupName is a consumer group's name in the installation.
+func GroupName(cfg Config, group string) string {
+	topics := cfg.Topics()
+	prefix := topics.Prefix
+	if prefix == "" {
+		prefix = "fluxnex"
+	}
+	return prefix + "." + group
+}
+
+func firstOffsets(batch []Record) map[string]map[int32]kgo.EpochOffset {
+	out := make(map[string]map[int32]kgo.EpochOffset)
+	for i := range batch {
+		r := &batch[i]
+		if out[r.Topic] == nil {
+			out[r.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		if _, ok := out[r.Topic][r.Partition]; !ok {
+			out[r.Topic][r.Partition] = kgo.EpochOffset{Epoch: -1, Offset: r.Offset}
+		}
+	}
+	return out
+}
+
+// drain returns a context that outlives ctx by drainGrace.
+func drain(ctx context.Context) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(drainGrace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-work.Done():
+		}
+	})
+	return work, func() { stop(); cancel() }
+}
+
+// Wait returns after d or when ctx ends, whichever is first.
+func Wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
