@@ -104,10 +104,11 @@ CREATE TABLE delivery_request (
     request_id text NOT NULL,
     step       integer NOT NULL,
     final      boolean NOT NULL,
-    request    bytea NOT NULL,
-    base       json,          -- the destination object it was made against
-    payload    bytea NOT NULL, -- with references resolved and merged
-    sent_at    timestamptz NOT NULL
+    head       json NOT NULL,  -- the request without its body
+    body       bytea,
+    base       json,           -- the destination object it was made against
+    payload    bytea,          -- what the body was made of, where it is not the state's own
+    stored_at  timestamptz NOT NULL
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 -- What a row waits for.

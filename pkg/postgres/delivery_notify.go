@@ -1,0 +1,185 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// openNotification opens a notification, or counts one more sight of an open
+// one; only the opening is published.
+const openNotification = `
+WITH old AS (
+	SELECT resolved_at FROM notification WHERE tenant_id = $1 AND record_id = $3 AND target = $10 AND fingerprint = $12
+), up AS (
+	INSERT INTO notification AS n (tenant_id, source_app, record_id, audience, stage, class, code, message, remedy, target, object, fingerprint,
+		revision_generation, revision_offset, first_at, last_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
+	ON CONFLICT (tenant_id, record_id, target, fingerprint) DO UPDATE SET seen = n.seen + 1, last_at = EXCLUDED.last_at, message = EXCLUDED.message,
+		revision_generation = EXCLUDED.revision_generation, revision_offset = EXCLUDED.revision_offset, resolved_at = NULL
+)
+INSERT INTO delivery_outbox (kind, value)
+SELECT 'notification', $16::bytea WHERE NOT EXISTS (SELECT FROM old WHERE resolved_at IS NULL)`
+
+func notificationArgs(n *record.Notification) ([]any, error) {
+	value, err := json.Marshal(n)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: notification: %w", err)
+	}
+	return []any{
+		string(n.TenantID), n.SourceApp, string(n.RecordID), string(n.Audience), n.Stage, n.Class, n.Code, clip(n.Message), clip(n.Remedy),
+		n.Target, n.Object, n.Fingerprint, n.Revision.Generation, n.Revision.Offset, n.At, value,
+	}, nil
+}
+
+func queueNotification(batch *pgx.Batch, n *record.Notification) error {
+	args, err := notificationArgs(n)
+	if err != nil {
+		return err
+	}
+	batch.Queue(openNotification, args...)
+	return nil
+}
+
+// closeNotifications closes what is open about (record, target) up to the
+// applied revision, whichever stage opened it, and tells so.
+func closeNotifications(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
+	var tenants, records, targets, objects []string
+	var generations []int32
+	var offsets []int64
+	byRecord := map[record.Key]*Row{}
+	for _, f := range kept {
+		if f.Ending != EndApplied {
+			continue
+		}
+		r := f.Row
+		tenants, records = append(tenants, string(r.Tenant)), append(records, string(r.RecordID))
+		targets, objects = append(targets, r.TargetName), append(objects, r.Object)
+		generations, offsets = append(generations, r.Version.Revision.Generation), append(offsets, r.Version.Revision.Offset)
+		byRecord[r.Key()] = r
+	}
+	if len(tenants) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		UPDATE notification n SET resolved_at = now()
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[]) AS u(tenant_id, record_id, target, object, generation, revision_offset)
+		WHERE n.tenant_id = u.tenant_id AND n.record_id = u.record_id AND n.target = u.target AND n.object IN ('', u.object)
+			AND n.resolved_at IS NULL AND (n.revision_generation, n.revision_offset) <= (u.generation, u.revision_offset)
+		RETURNING n.tenant_id, n.source_app, n.record_id, n.audience, n.stage, n.class, n.target, n.object, n.fingerprint, n.resolved_at`,
+		tenants, records, targets, objects, generations, offsets)
+	if err != nil {
+		return fmt.Errorf("postgres: close notifications: %w", err)
+	}
+	closed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n record.Notification, err error) {
+		err = row.Scan(&n.TenantID, &n.SourceApp, &n.RecordID, &n.Audience, &n.Stage, &n.Class, &n.Target, &n.Object, &n.Fingerprint, &n.At)
+		return n, err
+	})
+	if err != nil {
+		return fmt.Errorf("postgres: close notifications: %w", err)
+	}
+	values := make([][]byte, 0, len(closed))
+	for i := range closed {
+		n := &closed[i]
+		n.Resolved = true
+		if r := byRecord[record.KeyOf(n.TenantID, n.RecordID)]; r != nil {
+			n.Revision, n.Lineage = r.Version.Revision, r.Lineage
+		}
+		if values, err = appendJSON(values, n); err != nil {
+			return err
+		}
+	}
+	return appendOutbox(ctx, tx, outboxNotification, values)
+}
+
+// Notify opens a notification that belongs to no row (a connection's own).
+func (d *Deliveries) Notify(ctx context.Context, n *record.Notification) error {
+	args, err := notificationArgs(n)
+	if err != nil {
+		return err
+	}
+	if _, err := d.db.pool.Exec(ctx, openNotification, args...); err != nil {
+		return fmt.Errorf("postgres: notification: %w", err)
+	}
+	return nil
+}
+
+// Block stops the claiming of a lane whose credential is dead, and opens the
+// notification with it. version is the credential version that was refused:
+// [Deliveries.Unblock] needs a greater one. It reports whether the lane was
+// open before.
+func (d *Deliveries) Block(ctx context.Context, lane int32, version int64, code string, n *record.Notification) (bool, error) {
+	args, err := notificationArgs(n)
+	if err != nil {
+		return false, err
+	}
+	blocked := false
+	err = d.db.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE delivery_lane SET blocked_at = now(), blocked_version = $2, blocked_code = $3 WHERE id = $1 AND blocked_at IS NULL`, lane, version, code)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		blocked = true
+		_, err = tx.Exec(ctx, openNotification, args...)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("postgres: block lane: %w", err)
+	}
+	return blocked, nil
+}
+
+// BlockedLane is a lane that waits for re-authorisation.
+type BlockedLane struct {
+	Lane
+	Version int64 // the credential version that was refused
+	Since   time.Time
+	Code    string
+}
+
+// Blocked lists the lanes that wait for re-authorisation.
+func (d *Deliveries) Blocked(ctx context.Context) ([]BlockedLane, error) {
+	rows, err := d.db.pool.Query(ctx, `SELECT id, tenant_id, app, remote_account, blocked_version, blocked_at, blocked_code FROM delivery_lane WHERE blocked_at IS NOT NULL`)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: blocked lanes: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l BlockedLane, err error) {
+		err = row.Scan(&l.ID, &l.Tenant, &l.App, &l.RemoteAccount, &l.Version, &l.Since, &l.Code)
+		return l, err
+	})
+}
+
+// Unblock opens a lane again and closes its notification.
+func (d *Deliveries) Unblock(ctx context.Context, lane int32, target string) error {
+	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
+		var tenant string
+		err := tx.QueryRow(ctx, `UPDATE delivery_lane SET blocked_at = NULL, blocked_code = '' WHERE id = $1 RETURNING tenant_id`, lane).Scan(&tenant)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE notification SET resolved_at = now() WHERE tenant_id = $1 AND record_id = '' AND target = $2 AND class = 'auth' AND resolved_at IS NULL`, tenant, target)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("postgres: unblock lane: %w", err)
+	}
+	return nil
+}
+
+// Pause stops every lane of a remote account for a while; a shorter pause never
+// cuts a longer one short.
+func (d *Deliveries) Pause(ctx context.Context, app, remoteAccount string, pause time.Duration, reason string) error {
+	_, err := d.db.pool.Exec(ctx, `
+		INSERT INTO delivery_account AS a (app, remote_account, paused_until, reason) VALUES ($1, $2, now() + $3, $4)
+		ON CONFLICT (app, remote_account) DO UPDATE SET paused_until = greatest(a.paused_until, EXCLUDED.paused_until), reason = EXCLUDED.reason`,
+		app, remoteAccount, pause, reason)
+	if err != nil {
+		return fmt.Errorf("postgres: pause account: %w", err)
+	}
+	return nil
+}
