@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/secret"
 )
 
 const (
@@ -40,7 +41,7 @@ type Config struct {
 	// RegistryURL is the Confluent-compatible schema registry.
 	RegistryURL      string
 	RegistryUser     string // "" = no authentication
-	RegistryPassword Password
+	RegistryPassword secret.Secret
 	Prefix           string // first word of every topic and group; "" = record.DefaultPrefix
 	Partitions       int32  // of every data topic; 0 = record.DefaultPartitions; never changes in place
 	// ReplicationFactor of topics that Apply creates; 0 = 1. With 3 and more,
@@ -66,25 +67,8 @@ type TLS struct {
 type SASL struct {
 	Mechanism string // "", "plain", "scram-sha-256" or "scram-sha-512"
 	User      string
-	Password  Password
+	Password  secret.Secret
 }
-
-// Password never prints.
-type Password string
-
-const hidden = "***"
-
-// String hides the password; so do the other printers below.
-func (Password) String() string { return hidden }
-
-// GoString serves %#v.
-func (Password) GoString() string { return hidden }
-
-// LogValue serves slog.
-func (Password) LogValue() slog.Value { return slog.StringValue(hidden) }
-
-// MarshalText serves JSON and YAML.
-func (Password) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // Validate names every setting that cannot work.
 func (c Config) Validate() error {
@@ -161,11 +145,11 @@ func (t TLS) config() (*tls.Config, error) {
 func (s SASL) mechanism() sasl.Mechanism {
 	switch s.Mechanism {
 	case "plain":
-		return plain.Auth{User: s.User, Pass: string(s.Password)}.AsMechanism()
+		return plain.Auth{User: s.User, Pass: s.Password.Reveal()}.AsMechanism()
 	case "scram-sha-256":
-		return scram.Auth{User: s.User, Pass: string(s.Password)}.AsSha256Mechanism()
+		return scram.Auth{User: s.User, Pass: s.Password.Reveal()}.AsSha256Mechanism()
 	case "scram-sha-512":
-		return scram.Auth{User: s.User, Pass: string(s.Password)}.AsSha512Mechanism()
+		return scram.Auth{User: s.User, Pass: s.Password.Reveal()}.AsSha512Mechanism()
 	}
 	return nil
 }

@@ -2,11 +2,14 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/fluxnex/fluxnex/schemas"
 )
 
 const registryTimeout = 5 * time.Second
@@ -25,7 +28,7 @@ func NewRegistry(cfg Config) (*Registry, error) {
 		sr.HTTPClient(&http.Client{Timeout: registryTimeout}),
 	}
 	if cfg.RegistryUser != "" {
-		opts = append(opts, sr.BasicAuth(cfg.RegistryUser, string(cfg.RegistryPassword)))
+		opts = append(opts, sr.BasicAuth(cfg.RegistryUser, cfg.RegistryPassword.Reveal()))
 	}
 	cl, err := sr.NewClient(opts...)
 	if err != nil {
@@ -39,6 +42,9 @@ func (r *Registry) Register(ctx context.Context, subject, schema string) (int, e
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
 	s, err := r.cl.CreateSchema(ctx, subject, sr.Schema{Schema: schema, Type: sr.TypeAvro})
+	if re := (*sr.ResponseError)(nil); errors.As(err, &re) && re.StatusCode == http.StatusConflict {
+		return 0, fmt.Errorf("register schema %s: %w: %w", subject, schemas.ErrIncompatible, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("register schema %s: %w", subject, err)
 	}
@@ -50,6 +56,9 @@ func (r *Registry) SchemaByID(ctx context.Context, id int) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
 	s, err := r.cl.SchemaByID(ctx, id)
+	if re := (*sr.ResponseError)(nil); errors.As(err, &re) && re.StatusCode == http.StatusNotFound {
+		return "", fmt.Errorf("id %d: %w: %w", id, schemas.ErrUnknownID, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("ask the schema registry for id %d: %w", id, err)
 	}

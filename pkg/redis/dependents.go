@@ -1,0 +1,130 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// Dependents knows which records use fields of which, and which records wait
+// since when. Stale entries cost a spurious wake, nothing else; everything is
+// registered again when the canonical view is folded again.
+type Dependents struct{ c *Client }
+
+// Dependents of this installation.
+func (c *Client) Dependents() *Dependents { return &Dependents{c: c} }
+
+// Use says that child was computed with fields of parent that had this digest.
+type Use struct {
+	Parent, Child record.Key
+	Digest        string
+}
+
+func (d *Dependents) users(parent record.Key) string { return d.c.key("users", string(parent)) }
+
+func (d *Dependents) waiting(partition int32) string {
+	return d.c.key("waiting", strconv.Itoa(int(partition)))
+}
+
+// Add registers uses in one round trip; a later one of the same pair replaces
+// the earlier.
+func (d *Dependents) Add(ctx context.Context, uses []Use) error {
+	return d.pipeline(ctx, "register dependents", len(uses), func(p goredis.Pipeliner) {
+		for _, u := range uses {
+			p.HSet(ctx, d.users(u.Parent), string(u.Child), u.Digest)
+		}
+	})
+}
+
+// Remove forgets uses; digests are not looked at.
+func (d *Dependents) Remove(ctx context.Context, uses []Use) error {
+	return d.pipeline(ctx, "remove dependents", len(uses), func(p goredis.Pipeliner) {
+		for _, u := range uses {
+			p.HDel(ctx, d.users(u.Parent), string(u.Child))
+		}
+	})
+}
+
+// Of returns the children of each parent that has some, with the digest each
+// was computed with.
+func (d *Dependents) Of(ctx context.Context, parents []record.Key) (map[record.Key]map[record.Key]string, error) {
+	cmds := make([]*goredis.MapStringStringCmd, len(parents))
+	err := d.pipeline(ctx, "read dependents", len(parents), func(p goredis.Pipeliner) {
+		for i, k := range parents {
+			cmds[i] = p.HGetAll(ctx, d.users(k))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[record.Key]map[record.Key]string)
+	for i, cmd := range cmds {
+		if len(cmd.Val()) == 0 {
+			continue
+		}
+		children := make(map[record.Key]string, len(cmd.Val()))
+		for child, digest := range cmd.Val() {
+			children[record.Key(child)] = digest
+		}
+		out[parents[i]] = children
+	}
+	return out, nil
+}
+
+// Wait is one record that waits.
+type Wait struct {
+	Partition int32 // the record's own
+	Key       record.Key
+	Since     time.Time
+}
+
+// SetWaiting notes since when records wait.
+func (d *Dependents) SetWaiting(ctx context.Context, waits []Wait) error {
+	return d.pipeline(ctx, "note waiting records", len(waits), func(p goredis.Pipeliner) {
+		for _, w := range waits {
+			p.ZAdd(ctx, d.waiting(w.Partition), goredis.Z{Score: float64(w.Since.UnixMilli()), Member: string(w.Key)})
+		}
+	})
+}
+
+// ClearWaiting notes that records wait no longer; Since is not looked at.
+func (d *Dependents) ClearWaiting(ctx context.Context, waits []Wait) error {
+	return d.pipeline(ctx, "clear waiting records", len(waits), func(p goredis.Pipeliner) {
+		for _, w := range waits {
+			p.ZRem(ctx, d.waiting(w.Partition), string(w.Key))
+		}
+	})
+}
+
+// Overdue returns up to limit records of a partition that have waited since
+// before the given time, longest first.
+func (d *Dependents) Overdue(ctx context.Context, partition int32, before time.Time, limit int64) ([]record.Key, error) {
+	keys, err := d.c.rdb.ZRangeByScore(ctx, d.waiting(partition), &goredis.ZRangeBy{
+		Min: "-inf", Max: "(" + strconv.FormatInt(before.UnixMilli(), 10), Count: limit,
+	}).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read waiting records: %w", err)
+	}
+	out := make([]record.Key, len(keys))
+	for i, k := range keys {
+		out[i] = record.Key(k)
+	}
+	return out, nil
+}
+
+func (d *Dependents) pipeline(ctx context.Context, what string, n int, fill func(goredis.Pipeliner)) error {
+	if n == 0 {
+		return nil
+	}
+	p := d.c.rdb.Pipeline()
+	fill(p)
+	if _, err := p.Exec(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
