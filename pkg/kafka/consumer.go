@@ -10,10 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// A transaction must end before its owner is thrown out of the group: else a
+// new owner would wait for a transaction that nobody can end any more.
 const (
-	sessionTimeout     = 15 * time.Second
-	transactionTimeout = 10 * time.Second // less than the session timeout, see pkg/stage/DESIGN.md
-	rebalanceTimeout   = 30 * time.Second
+	DefaultTransactionTimeout = 10 * time.Second
+	DefaultSessionTimeout     = 15 * time.Second
+)
+
+const (
+	rebalanceTimeout = 30 * time.Second
 
 	// drainGrace is how long a batch in hand may take after the stop signal.
 	drainGrace = 10 * time.Second
@@ -63,7 +68,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		kgo.ConsumerGroup(GroupName(c.cfg.Kafka, c.cfg.Group)),
 		kgo.ConsumeTopics(c.cfg.Topics...),
 		kgo.Balancers(kgo.RangeBalancer()),
-		kgo.SessionTimeout(sessionTimeout),
+		kgo.SessionTimeout(DefaultSessionTimeout),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),

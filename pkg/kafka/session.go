@@ -48,10 +48,10 @@ type Session struct {
 // Every newly assigned partition is paused until Resume.
 func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Session, error) {
 	if cfg.TransactionTimeout == 0 {
-		cfg.TransactionTimeout = transactionTimeout
+		cfg.TransactionTimeout = DefaultTransactionTimeout
 	}
 	if cfg.SessionTimeout == 0 {
-		cfg.SessionTimeout = sessionTimeout
+		cfg.SessionTimeout = DefaultSessionTimeout
 	}
 	if cfg.TransactionTimeout >= cfg.SessionTimeout {
 		return nil, fmt.Errorf("transaction timeout %s must be less than session timeout %s", cfg.TransactionTimeout, cfg.SessionTimeout)

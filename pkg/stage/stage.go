@@ -10,26 +10,16 @@ import (
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
+	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
 // Record is one consumed message. Its slices belong to the runner and are
 // valid until the batch is settled.
-type Record struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-	Key       []byte
-	Value     []byte // Confluent wire format
-	Headers   []Header
-	Timestamp time.Time
-}
+type Record = kafka.Record
 
 // Header is one message header.
-type Header struct {
-	Key   string
-	Value []byte
-}
+type Header = kafka.Header
 
 // Output is one message to produce in the batch's transaction. The partition
 // follows from the key.
@@ -84,10 +74,7 @@ type Settled struct {
 }
 
 // Position is a place in a topic.
-type Position struct {
-	Partition int32
-	Offset    int64
-}
+type Position = kafka.Position
 
 // Change is one committed record of the stage's changelog.
 type Change struct {

@@ -1,0 +1,280 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/fluxnex/fluxnex/pkg/fault"
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/redis"
+)
+
+const (
+	// lookupRounds bounds parents of parents of parents.
+	lookupRounds = 32
+	// unclassifiedTries is how often a batch is repeated whose error nobody
+	// classified, before the record that causes it is isolated.
+	unclassifiedTries = 3
+)
+
+// dependencyError: something is away, the batch is repeated later.
+type dependencyError struct{ err error }
+
+func (e *dependencyError) Error() string { return e.err.Error() }
+func (e *dependencyError) Unwrap() error { return e.err }
+
+// lostViewError: the view of own partitions is not where it must be.
+type lostViewError struct{ partitions []int32 }
+
+func (e *lostViewError) Error() string {
+	return fmt.Sprintf("the view of partitions %v is not where it must be", e.partitions)
+}
+
+// compute repeats a batch until it has a result; a dependency that is away
+// costs time only. It gives up when the assignment changes.
+func (m *member) compute(batch []Record) (Result, error) {
+	backoff := backoffMin
+	for tries := 1; ; {
+		res, err := m.try(batch, nil)
+		if err == nil {
+			return res, nil
+		}
+		if lost := (*lostViewError)(nil); errors.As(err, &lost) || m.epochCtx.Err() != nil {
+			return res, err
+		}
+		dep := (*dependencyError)(nil)
+		if !errors.As(err, &dep) {
+			if fault.Of(err).Class != fault.Unclassified || tries == unclassifiedTries {
+				res, err = m.isolate(batch, map[record.Key][]byte{}, err)
+				if err == nil || !errors.As(err, &dep) {
+					return res, err
+				}
+			}
+			tries++
+		}
+		m.deps.Log.Warn("batch not computed, trying again", "stage", m.cfg.Name,
+			"records", len(batch), "wait", backoff.String(), "error", err.Error())
+		m.setStatus("waiting: " + err.Error())
+		m.metrics.waits.Inc()
+		kafka.Wait(m.epochCtx, backoff)
+		backoff = min(2*backoff, backoffMax)
+	}
+}
+
+// isolate halves a batch that fails until the failing records are alone; each
+// becomes a dead letter, its neighbours go on. overlay holds what the records
+// before them became, because the view does not know it yet.
+func (m *member) isolate(batch []Record, overlay map[record.Key][]byte, cause error) (Result, error) {
+	if len(batch) == 1 {
+		return m.deadLetter(&batch[0], cause)
+	}
+	var all Result
+	for _, part := range [][]Record{batch[:len(batch)/2], batch[len(batch)/2:]} {
+		shift := len(all.Settled)
+		res, err := m.try(part, overlay)
+		if err != nil {
+			if dep, lost := (*dependencyError)(nil), (*lostViewError)(nil); errors.As(err, &dep) || errors.As(err, &lost) {
+				return Result{}, err
+			}
+			if res, err = m.isolate(part, overlay, err); err != nil {
+				return Result{}, err
+			}
+		} else {
+			m.overlay(res.Outputs, overlay)
+		}
+		for _, o := range res.Outputs {
+			o.Input += shift
+			all.Outputs = append(all.Outputs, o)
+		}
+		all.Settled = append(all.Settled, res.Settled...)
+	}
+	return all, nil
+}
+
+func (m *member) overlay(outputs []Output, overlay map[record.Key][]byte) {
+	for _, o := range outputs {
+		if o.Topic == m.cfg.Changelog {
+			overlay[record.Key(o.Key)] = o.Value
+		}
+	}
+}
+
+func (m *member) deadLetter(r *Record, cause error) (Result, error) {
+	f := fault.Of(cause)
+	key := record.Key(r.Key)
+	tenant, id, err := key.Parse()
+	if err != nil {
+		tenant, id = "", "" // a dead letter must not fail on its own key
+	}
+	d := &record.DeadLetter{
+		TenantID: tenant, SourceApp: id.App(), RecordID: id,
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value,
+		Stage: m.cfg.Name, Class: fault.Poison.String(), Code: f.Code, Error: cause.Error(), At: m.deps.Now(),
+	}
+	for _, h := range r.Headers {
+		d.Headers = append(d.Headers, record.Header{Name: h.Key, Value: string(h.Value)})
+	}
+	m.deps.Log.Error("record cannot be computed, kept as dead letter", "stage", m.cfg.Name, "key", string(key),
+		"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "code", f.Code, "error", cause.Error())
+	outputs, err := m.deps.DeadLetters(m.epochCtx, d)
+	if err != nil {
+		return Result{}, &dependencyError{err}
+	}
+	for i := range outputs {
+		outputs[i].Input = 0
+	}
+	return Result{Outputs: outputs, Settled: []Settled{{
+		Key: key, Input: Position{Partition: r.Partition, Offset: r.Offset},
+		Outcome: "dead_letter", Class: fault.Poison, Code: f.Code,
+	}}}, nil
+}
+
+// try computes a batch once. It is the only place that recovers from a panic.
+func (m *member) try(batch []Record, overlay map[record.Key][]byte) (res Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.deps.Log.Error("stage panicked", "stage", m.cfg.Name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			res, err = Result{}, fault.Unreadable("panic", fmt.Errorf("panic: %v", p))
+		}
+	}()
+	n := m.cfg.Kafka.PartitionCount()
+	for i := range batch {
+		// Its state would belong to another partition's owner.
+		if kafka.Partition(batch[i].Key, n) != batch[i].Partition {
+			return Result{}, fault.Unreadable("misplaced_key",
+				fmt.Errorf("key %q belongs to partition %d of %d, not %d", batch[i].Key, kafka.Partition(batch[i].Key, n), n, batch[i].Partition))
+		}
+	}
+	ctx := m.epochCtx
+	work, err := m.stage.Begin(ctx, batch)
+	if err != nil {
+		return Result{}, &dependencyError{err}
+	}
+	if err := m.awaitApplied(); err != nil {
+		return Result{}, &dependencyError{err}
+	}
+	found, err := m.lookUp(ctx, work, overlay)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err = work.Compute(ctx, found)
+	if err != nil {
+		if fault.Of(err).Class == fault.Retryable || errors.Is(err, context.Canceled) {
+			return Result{}, &dependencyError{err}
+		}
+		return Result{}, err
+	}
+	return res, m.checkResult(batch, &res)
+}
+
+func (m *member) checkResult(batch []Record, res *Result) error {
+	if len(res.Settled) != len(batch) {
+		return fault.Unreadable("stage_contract", fmt.Errorf("%d records were settled of %d", len(res.Settled), len(batch)))
+	}
+	for i := range res.Outputs {
+		o := &res.Outputs[i]
+		if o.Input < 0 || o.Input >= len(batch) {
+			return fault.Unreadable("stage_contract", fmt.Errorf("output %d names input %d of %d", i, o.Input, len(batch)))
+		}
+		if p := batch[o.Input].Partition; o.Topic == m.cfg.Changelog && kafka.Partition(o.Key, m.cfg.Kafka.PartitionCount()) != p {
+			return fault.Unreadable("stage_contract", fmt.Errorf("state of key %q is not written by the owner of its partition", o.Key))
+		}
+	}
+	return nil
+}
+
+// found is what the views answered so far, with overlay in front.
+type found struct {
+	values  map[Lookup][]byte
+	own     View
+	overlay map[record.Key][]byte
+}
+
+// Get implements Views.
+func (f *found) Get(v View, k record.Key) []byte {
+	if v == f.own && f.overlay != nil {
+		if value, ok := f.overlay[k]; ok {
+			return value
+		}
+	}
+	return f.values[Lookup{View: v, Key: k}]
+}
+
+// lookUp asks until the stage needs nothing more, one round trip each time.
+func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][]byte) (*found, error) {
+	f := &found{values: make(map[Lookup][]byte), own: m.cfg.ChangelogView, overlay: overlay}
+	for range lookupRounds {
+		type place struct {
+			view      View
+			partition int32
+		}
+		asks := make(map[place]*redis.Question)
+		for _, l := range work.Lookups(f) {
+			if _, known := f.values[l]; known {
+				continue
+			}
+			f.values[l] = nil
+			if m.topics[l.View] == "" {
+				return nil, fault.Unreadable("stage_contract", fmt.Errorf("stage %s does not say that it reads view %s", m.cfg.Name, l.View))
+			}
+			at := place{l.View, kafka.Partition([]byte(l.Key), m.cfg.Kafka.PartitionCount())}
+			q := asks[at]
+			if q == nil {
+				q = &redis.Question{ID: m.viewID(at.view, at.partition)}
+				asks[at] = q
+			}
+			q.Keys = append(q.Keys, string(l.Key))
+		}
+		if len(asks) == 0 {
+			return f, nil
+		}
+		questions := make([]redis.Question, 0, len(asks))
+		for _, q := range asks {
+			questions = append(questions, *q)
+		}
+		answers, err := m.views.Read(ctx, questions)
+		if err != nil {
+			return nil, &dependencyError{err}
+		}
+		var lost []int32
+		for i, a := range answers {
+			id := questions[i].ID
+			if View(id.View) == m.cfg.ChangelogView && m.ready[id.Partition] {
+				if a.Checkpoint != m.next[id.Partition] {
+					lost = append(lost, id.Partition)
+				}
+			} else if a.Checkpoint == redis.NoCheckpoint {
+				return nil, &dependencyError{fmt.Errorf("view %s partition %d is not ready: its owner has not read its topic yet", id.View, id.Partition)}
+			}
+			for j, key := range questions[i].Keys {
+				f.values[Lookup{View: View(id.View), Key: record.Key(key)}] = a.Values[j]
+			}
+		}
+		if len(lost) > 0 {
+			return nil, &lostViewError{lost}
+		}
+	}
+	return nil, fault.Unreadable("stage_contract", fmt.Errorf("more than %d rounds of look-ups", lookupRounds))
+}
+
+// traced adds the input's trace context, so that a trace follows the record.
+func traced(headers, input []Header) []Header {
+	for _, h := range input {
+		switch h.Key {
+		case "traceparent", "tracestate", "baggage":
+		default:
+			continue
+		}
+		set := false
+		for _, have := range headers {
+			set = set || have.Key == h.Key
+		}
+		if !set {
+			headers = append(headers[:len(headers):len(headers)], h)
+		}
+	}
+	return headers
+}
