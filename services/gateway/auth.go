@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/fluxnex/fluxnex/pkg/integration"
+)
+
+// errUnauthenticated never says more: the answer and its timing must not tell
+// a wrong secret from a missing one.
+var errUnauthenticated = errors.New("unauthenticated")
+
+// signatureTolerance holds in both directions.
+const signatureTolerance = 5 * time.Minute
+
+// authenticate returns the senders whose proof fits. An error other than
+// errUnauthenticated means the proof could not be checked now.
+func (g *Gateway) authenticate(ctx context.Context, e *endpoint, scheme integration.AuthScheme, r *http.Request, body []byte) ([]*sender, error) {
+	switch scheme {
+	case integration.AuthSecret:
+		return e.bySecret(presentedSecret(r))
+	case integration.AuthStandardWebhook:
+		return g.bySignature(ctx, e, r.Header, body)
+	}
+	return nil, errUnauthenticated
+}
+
+// presentedSecret is ?key= or the Basic password; "" if there is neither.
+func presentedSecret(r *http.Request) string {
+	if _, password, ok := r.BasicAuth(); ok {
+		return password
+	}
+	if r.URL.RawQuery == "" {
+		return ""
+	}
+	return r.URL.Query().Get("key")
+}
+
+// bySecret compares with every secret of every sender, however early one fits.
+func (e *endpoint) bySecret(presented string) ([]*sender, error) {
+	digest := sha256.Sum256([]byte(presented))
+	var found []*sender
+	for _, s := range e.connections {
+		equal := 0
+		for i := range s.hashes {
+			equal |= subtle.ConstantTimeCompare(digest[:], s.hashes[i][:])
+		}
+		if equal == 1 && presented != "" {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 0 {
+		return nil, errUnauthenticated
+	}
+	return found, nil
+}
+
+// bySignature computes the signature under every key even where the headers
+// alone would do to refuse, so that all refusals take equally long.
+func (g *Gateway) bySignature(ctx context.Context, e *endpoint, h http.Header, body []byte) ([]*sender, error) {
+	id := h.Get(standardwebhooks.HeaderWebhookID)
+	presented := h.Get(standardwebhooks.HeaderWebhookSignature)
+	seconds, err := strconv.ParseInt(h.Get(standardwebhooks.HeaderWebhookTimestamp), 10, 64)
+	at := time.Unix(seconds, 0)
+	age := g.deps.Now().Sub(at)
+	fit := err == nil && id != "" && age <= signatureTolerance && age >= -signatureTolerance
+
+	var found []*sender
+	var unchecked error
+	for _, s := range e.connections {
+		keys, err := g.keys.of(ctx, s.connection)
+		if err != nil {
+			unchecked = err
+			continue
+		}
+		matches := false
+		for _, key := range keys {
+			expected, err := key.Sign(id, at, body)
+			if err != nil {
+				return nil, err
+			}
+			for signature := range strings.SplitSeq(presented, " ") {
+				if subtle.ConstantTimeCompare([]byte(signature), []byte(expected)) == 1 {
+					matches = true
+				}
+			}
+		}
+		if matches && fit {
+			found = append(found, s)
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case unchecked != nil && fit:
+		return nil, unchecked
+	}
+	return nil, errUnauthenticated
+}
+
+// fromOrganization keeps the senders that are the organization a body names.
+// "" is a format that names none.
+func fromOrganization(senders []*sender, organization string) ([]*sender, error) {
+	if organization == "" {
+		return senders, nil
+	}
+	var found []*sender
+	for _, s := range senders {
+		if sameOrganization(s.organization, organization) {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 0 {
+		return nil, errUnauthenticated
+	}
+	return found, nil
+}
+
+// sameOrganization compares Salesforce ids: the 18-character form is the
+// 15-character one and a check sum of its letters' case.
+func sameOrganization(a, b string) bool {
+	const short, long = 15, 18
+	salesforce := func(s string) bool { return len(s) == short || len(s) == long }
+	if salesforce(a) && salesforce(b) {
+		return a[:short] == b[:short] && (len(a) != len(b) || strings.EqualFold(a, b))
+	}
+	return a != "" && a == b
+}

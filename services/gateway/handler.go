@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// outcome is what one request became, for its log line and its metrics.
+type outcome struct {
+	code    int
+	reason  string // stable label
+	tenant  record.TenantID
+	format  string
+	bytes   int
+	events  int
+	first   string // gateway id of the first event
+	traceID string
+	err     error // why a 500
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+	began := g.deps.Now()
+	source := r.PathValue("source")
+	o := g.handle(w, r, source, began)
+	if _, known := g.deps.Webhooks[source]; !known {
+		source = "unknown" // a label from outside would be a label without end
+	}
+	g.settle(r.Context(), source, o, g.deps.Now().Sub(began))
+}
+
+// handle answers one request. The order matters: what costs least and tells
+// least comes first, nothing is stored before the sender is known, and nothing
+// is acknowledged before it is stored.
+func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, now time.Time) (o outcome) {
+	refused := func(x refusal) outcome {
+		refuse(w, x)
+		o.code, o.reason = x.status, x.code
+		return o
+	}
+	if g.Ready() != nil {
+		retryAfter(w, time.Second)
+		return refused(notReady)
+	}
+	e := g.lookup(source, r.PathValue("tenant"))
+	if e == nil {
+		return refused(notFound)
+	}
+	o.tenant = e.tenant.ID
+
+	body, err := readBody(w, r, e.bodyBytes, g.cfg.BodyWithin)
+	if err != nil {
+		w.Header().Set("Connection", "close") // the rest of the body is not read
+		switch {
+		case errors.Is(err, errTooLarge):
+			return refused(tooLarge)
+		case errors.Is(err, errTooSlow):
+			return refused(tooSlow)
+		case errors.Is(err, errEncoding):
+			return refused(badEncoding)
+		}
+		return refused(badBody)
+	}
+	o.bytes = len(body)
+
+	// From here on the sender waits for us: this timer is the only limit, and
+	// a sender that hangs up cancels nothing.
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.cfg.AnswerWithin)
+	defer cancel()
+
+	webhook := g.deps.Webhooks[source]
+	format, scheme := webhook.Detect(r.Header.Get("Content-Type"), body)
+	o.format = format
+	failed := func(reason string, err error) outcome {
+		o.code, o.reason, o.err = http.StatusInternalServerError, reason, err
+		answer(w, o.code, webhook.Failed(format, "the events could not be stored now; send them again"))
+		return o
+	}
+	senders, err := g.authenticate(deadline, e, scheme, r, body)
+	if errors.Is(err, errUnauthenticated) {
+		return refused(unauthenticated)
+	}
+	if err != nil {
+		return failed("secrets_unavailable", err)
+	}
+	if ok, after := g.admit(deadline, e.tenant, e.perSecond); !ok {
+		retryAfter(w, after)
+		return refused(tooMany)
+	}
+
+	delivery, splitErr := split(webhook, format, body)
+	if splitErr == nil {
+		if _, err := fromOrganization(senders, delivery.Organization); err != nil {
+			return refused(unauthenticated)
+		}
+	}
+	h := hook{source: source, tenant: e.tenant.ID, receivedAt: now, header: r.Header, body: body}
+	events, unsplit := h.events(delivery, splitErr)
+	headers, traceID := traceHeaders(r.Header)
+	o.traceID, o.events = traceID, len(events)
+
+	if err := g.send(deadline, events, headers); err != nil {
+		return failed("not_persisted", err)
+	}
+	ids := make([]string, len(events))
+	for i := range events {
+		ids[i] = events[i].GatewayID
+	}
+	if len(ids) > 0 {
+		o.first = ids[0]
+	}
+	g.metrics.events.WithLabelValues(source).Add(float64(len(events) - unsplit))
+	if unsplit > 0 {
+		o.reason = "unsplit"
+		g.metrics.unsplit.WithLabelValues(source).Add(float64(unsplit))
+	}
+	accepted := webhook.Accepted(format, ids)
+	o.code = acceptedStatus(accepted)
+	answer(w, o.code, accepted)
+	return o
+}
+
+// send waits for the acknowledgements, but never beyond the deadline: whatever
+// the inbox does then, it does without the sender.
+func (g *Gateway) send(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) error {
+	if len(events) == 0 {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := g.deps.Inbox.Send(ctx, events, headers)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no acknowledgement within %s: %w", g.cfg.AnswerWithin, ctx.Err())
+	}
+}
+
+// settle writes the request's one line. The URL is not in it, because it may
+// hold the secret.
+func (g *Gateway) settle(ctx context.Context, source string, o outcome, took time.Duration) {
+	g.metrics.requests.WithLabelValues(source, strconv.Itoa(o.code)).Inc()
+	g.metrics.seconds.WithLabelValues(source).Observe(took.Seconds())
+	g.metrics.bytes.WithLabelValues(source).Add(float64(o.bytes))
+	level := slog.LevelInfo
+	if o.code >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if !g.deps.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs,
+		slog.String("source", source), slog.String("tenant", string(o.tenant)), slog.Int("code", o.code),
+		slog.Int("events", o.events), slog.Int("bytes", o.bytes), slog.Duration("took", took))
+	if o.format != "" {
+		attrs = append(attrs, slog.String("format", o.format))
+	}
+	if o.first != "" {
+		attrs = append(attrs, slog.String("gateway_id", o.first), slog.String("trace_id", o.traceID))
+	}
+	if o.reason != "" {
+		attrs = append(attrs, slog.String("reason", o.reason))
+	}
+	if o.err != nil {
+		attrs = append(attrs, slog.Any("error", o.err))
+	}
+	g.deps.Log.LogAttrs(ctx, level, "webhook settled", attrs...)
+}
