@@ -67,7 +67,7 @@ func (d *Deliveries) Consume(ctx context.Context, topic string, cursors []Cursor
 			}
 			results = append(results, value)
 		}
-		return appendOutbox(ctx, tx, outboxResult, results)
+		return appendOutbox(ctx, tx, OutboxResult, results)
 	})
 	if errors.Is(err, errOffsetMoved) {
 		moved, err = false, nil

@@ -256,14 +256,14 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 		batch.Queue(`DELETE FROM delivery_request WHERE row_id = ANY($1)`, settled)
 	}
 	if len(results) > 0 {
-		batch.Queue(`INSERT INTO delivery_outbox (kind, value) SELECT $1, v FROM unnest($2::bytea[]) WITH ORDINALITY AS u(v, n) ORDER BY n`, string(outboxResult), results)
+		batch.Queue(`INSERT INTO delivery_outbox (kind, value) SELECT $1, v FROM unnest($2::bytea[]) WITH ORDINALITY AS u(v, n) ORDER BY n`, string(OutboxResult), results)
 	}
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("postgres: finish: %w", err)
 		}
 	}
-	if err := appendOutbox(ctx, tx, outboxDeadLetter, deadLetters); err != nil {
+	if err := appendOutbox(ctx, tx, OutboxDeadLetter, deadLetters); err != nil {
 		return err
 	}
 	return closeNotifications(ctx, tx, kept)

@@ -94,7 +94,7 @@ func closeNotifications(ctx context.Context, tx pgx.Tx, kept []*Finished) error 
 			return err
 		}
 	}
-	return appendOutbox(ctx, tx, outboxNotification, values)
+	return appendOutbox(ctx, tx, OutboxNotification, values)
 }
 
 // Notify opens a notification that belongs to no row (a connection's own).

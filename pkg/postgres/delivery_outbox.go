@@ -18,12 +18,6 @@ const (
 	OutboxDeadLetter   OutboxKind = "dead_letter"  // record.DeadLetter
 )
 
-const (
-	outboxResult       = OutboxResult
-	outboxNotification = OutboxNotification
-	outboxDeadLetter   = OutboxDeadLetter
-)
-
 // OutboxMessage is one message to publish. Messages of one row have ascending
 // ids, because they are written under the row's lock.
 type OutboxMessage struct {

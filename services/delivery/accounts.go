@@ -1,0 +1,166 @@
+package delivery
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+)
+
+// account is one remote account, whichever tenants use it.
+type account struct{ app, remote string }
+
+// accounts knows how much of this process each remote account may use, so that
+// a dead or slow one costs the others nothing.
+type accounts struct {
+	total int
+
+	mu   sync.Mutex
+	byID map[account]*accountState
+	held int
+}
+
+type accountState struct {
+	held int // claimed and not finished
+	// window is how much it may hold: it grows by one with each answer and is
+	// halved by each silence, so a dead account soon holds one row at a time.
+	window int
+	limit  int       // in flight at most; 0 = none
+	until  time.Time // its rate is used up until then
+	failed time.Time // of the last halving: one burst of timeouts counts once
+}
+
+const (
+	firstWindow  = 32
+	halvingPause = time.Second
+)
+
+func newAccounts(total int) *accounts {
+	return &accounts{total: total, byID: map[account]*accountState{}}
+}
+
+func (a *accounts) state(id account) *accountState {
+	s := a.byID[id]
+	if s == nil {
+		s = &accountState{window: firstWindow}
+		a.byID[id] = s
+	}
+	return s
+}
+
+// room is how many rows may be claimed in all.
+func (a *accounts) room(capacity int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return capacity - a.held
+}
+
+// quotas shares room between the lanes that have due rows: evenly, and what one
+// account may not use goes to the others.
+func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []postgres.Quota {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	free := map[account]int{}
+	for _, l := range lanes {
+		id := account{l.App, l.RemoteAccount}
+		if _, ok := free[id]; ok {
+			continue
+		}
+		s := a.state(id)
+		may := s.window
+		if s.limit > 0 {
+			may = min(may, s.limit)
+		}
+		if len(a.byID) > 1 {
+			// Never all of what the others left: a fresh one has to find something.
+			may = min(may, max(1, (a.total-(a.held-s.held))*3/4))
+		}
+		if now.Before(s.until) {
+			may = 0
+		}
+		free[id] = max(0, may-s.held)
+	}
+	// In random order, so that a remainder is not always the same lane's.
+	order := rand.Perm(len(lanes)) // #nosec G404 -- fairness, not secrecy
+	slices.SortStableFunc(order, func(i, j int) int {
+		return cmp.Compare(free[account{lanes[i].App, lanes[i].RemoteAccount}], free[account{lanes[j].App, lanes[j].RemoteAccount}])
+	})
+	perAccount := map[account]int{}
+	for _, l := range lanes {
+		perAccount[account{l.App, l.RemoteAccount}]++
+	}
+	var out []postgres.Quota
+	for n, i := range order {
+		l := lanes[i]
+		id := account{l.App, l.RemoteAccount}
+		// Smallest first, so what it cannot use is there for those behind it.
+		share := ceilDiv(room, len(order)-n)
+		give := min(share, ceilDiv(free[id], perAccount[id]), room)
+		perAccount[id]--
+		if give <= 0 {
+			continue
+		}
+		free[id] -= give
+		room -= give
+		out = append(out, postgres.Quota{Lane: l.ID, Limit: int32(give)}) // #nosec G115 -- at most the process's capacity
+	}
+	return out
+}
+
+func ceilDiv(a, b int) int {
+	if a <= 0 || b <= 0 {
+		return 0
+	}
+	return (a + b - 1) / b
+}
+
+func (a *accounts) take(id account, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state(id).held += n
+	a.held += n
+}
+
+func (a *accounts) give(id account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state(id).held--
+	a.held--
+}
+
+// answered and silent are told of each call.
+func (a *accounts) answered(id account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.state(id)
+	s.window = min(s.window+1, 2*a.total)
+}
+
+func (a *accounts) silent(id account, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.state(id)
+	if now.Sub(s.failed) < halvingPause {
+		return
+	}
+	s.failed = now
+	s.window = max(1, s.window/2)
+}
+
+// exhausted keeps further rows of the account from being claimed for a while.
+func (a *accounts) exhausted(id account, until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.state(id); until.After(s.until) {
+		s.until = until
+	}
+}
+
+func (a *accounts) limit(id account, inFlight int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state(id).limit = inFlight
+}

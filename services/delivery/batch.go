@@ -1,0 +1,126 @@
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+)
+
+const (
+	batchWriters = 2
+	batchMax     = 256
+	// A writer that finds few items waits this long for more: one write of fifty
+	// costs the database less than ten of five.
+	batchFew    = 50
+	batchLinger = 2 * time.Millisecond
+
+	retryMin = 50 * time.Millisecond
+	retryMax = 2 * time.Second
+)
+
+// batcher turns many small writes into few: whoever comes while a write is
+// under way goes with the next one.
+type batcher[T, R any] struct {
+	name  string
+	write func(context.Context, []T) ([]R, error)
+	queue chan batchItem[T, R]
+	log   *slog.Logger
+}
+
+type batchItem[T, R any] struct {
+	value T
+	done  chan batchAnswer[R]
+}
+
+type batchAnswer[R any] struct {
+	value R
+	err   error
+}
+
+func newBatcher[T, R any](name string, write func(context.Context, []T) ([]R, error), log *slog.Logger) *batcher[T, R] {
+	return &batcher[T, R]{name: name, write: write, queue: make(chan batchItem[T, R], batchMax), log: log}
+}
+
+// do returns once the value is written. A database that is away is waited for,
+// until ctx ends.
+func (b *batcher[T, R]) do(ctx context.Context, v T) (R, error) {
+	item := batchItem[T, R]{value: v, done: make(chan batchAnswer[R], 1)}
+	var zero R
+	select {
+	case b.queue <- item:
+	case <-ctx.Done():
+		return zero, context.Cause(ctx)
+	}
+	select {
+	case a := <-item.done:
+		return a.value, a.err
+	case <-ctx.Done():
+		return zero, context.Cause(ctx)
+	}
+}
+
+func (b *batcher[T, R]) run(ctx context.Context) error {
+	for {
+		var items []batchItem[T, R]
+		select {
+		case first := <-b.queue:
+			items = b.gather(first)
+		case <-ctx.Done():
+			return nil
+		}
+		values := make([]T, len(items))
+		for i := range items {
+			values[i] = items[i].value
+		}
+		answers, err := b.persist(ctx, values)
+		for i := range items {
+			if err != nil {
+				items[i].done <- batchAnswer[R]{err: err}
+				continue
+			}
+			items[i].done <- batchAnswer[R]{value: answers[i]}
+		}
+	}
+}
+
+func (b *batcher[T, R]) gather(first batchItem[T, R]) []batchItem[T, R] {
+	items := append(make([]batchItem[T, R], 0, batchFew), first)
+	timer := time.NewTimer(batchLinger)
+	defer timer.Stop()
+	for len(items) < batchMax {
+		select {
+		case next := <-b.queue:
+			items = append(items, next)
+			continue
+		default:
+		}
+		if len(items) >= batchFew {
+			break
+		}
+		select {
+		case next := <-b.queue:
+			items = append(items, next)
+		case <-timer.C:
+			return items
+		}
+	}
+	return items
+}
+
+// persist repeats a write until the database takes or refuses it.
+func (b *batcher[T, R]) persist(ctx context.Context, values []T) ([]R, error) {
+	for backoff := retryMin; ; backoff = min(2*backoff, retryMax) {
+		answers, err := b.write(ctx, values)
+		if err == nil || !postgres.Temporary(err) {
+			return answers, err
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		b.log.Warn("delivery rows cannot be written, trying again", "write", b.name, "rows", len(values), "error", err.Error())
+		kafka.Wait(ctx, backoff)
+	}
+}

@@ -1,0 +1,132 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/fault"
+	"github.com/fluxnex/fluxnex/pkg/httpapi"
+	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+)
+
+// errLeaseOver: too little of the lease is left for a call. Nothing was sent.
+var errLeaseOver = errors.New("the lease ends before a call would")
+
+// caller makes calls over the attempt's connection.
+type caller struct{ a *attempt }
+
+func (a *attempt) caller() *caller { return &caller{a: a} }
+
+// Call waits for the account's rate, checks the lease last of all, and sends.
+func (c *caller) Call(ctx context.Context, req integration.Request) (integration.Answer, error) {
+	a := c.a
+	if err := c.rate(ctx); err != nil {
+		return integration.Answer{}, err
+	}
+	// By the monotonic clock, just before the socket: a process that was frozen
+	// since its claim must not send.
+	if !time.Now().Before(a.deadline) {
+		return integration.Answer{}, errLeaseOver
+	}
+	s := a.s
+	began := time.Now()
+	answer, err := s.deps.HTTP.Do(ctx, a.connection.BaseURL, req, s.deps.Credentials.Authorizer(a.connection, a.deliver.OAuth()))
+	s.metrics.callSeconds.WithLabelValues(a.row.App).Observe(time.Since(began).Seconds())
+	if err != nil {
+		s.accounts.silent(a.account(), s.deps.Clock())
+		return integration.Answer{}, err
+	}
+	s.accounts.answered(a.account())
+	if err := a.deliver.Classify(answer); err != nil {
+		return answer, withRetryAfter(err, answer.Header, s.deps.Clock())
+	}
+	return answer, nil
+}
+
+// withRetryAfter adds what the header says where the integration said nothing.
+func withRetryAfter(err error, h http.Header, now time.Time) error {
+	f := fault.Of(err)
+	if f.Class != fault.Retryable || f.After > 0 {
+		return err
+	}
+	after := httpapi.RetryAfter(h, now)
+	if after == 0 {
+		return err
+	}
+	g := *f
+	g.After = after
+	return &g
+}
+
+// rate takes one token of the remote account's bucket, which all processes share.
+func (c *caller) rate(ctx context.Context) error {
+	a := c.a
+	s := a.s
+	rate, burst := bucket(s.limits(a.connection))
+	if rate == 0 || s.deps.Limiter == nil {
+		return nil
+	}
+	key := a.row.App + "/" + a.row.RemoteAccount
+	for {
+		ok, wait, err := s.deps.Limiter.Take(ctx, key, rate, burst, 1)
+		if err != nil {
+			if ctx.Err() != nil {
+				return errLeaseOver
+			}
+			// Redis is away: better late than over the limit.
+			s.log.Warn("rate limit unknown, waiting", "account", key, "error", err.Error())
+			ok, wait = false, time.Second
+		}
+		if ok {
+			return nil
+		}
+		s.accounts.exhausted(a.account(), s.deps.Clock().Add(wait))
+		if time.Until(a.deadline) < wait {
+			return errLeaseOver
+		}
+		kafka.Wait(ctx, wait)
+		if ctx.Err() != nil {
+			return errLeaseOver
+		}
+	}
+}
+
+// limits are the connection's own where it has some, else the documented ones.
+func (s *Service) limits(c *controlplane.Connection) integration.Limits {
+	var l integration.Limits
+	if app, ok := s.deps.Integrations(c.App); ok && app.Deliver != nil {
+		l = app.Deliver.Limits()
+	}
+	if c.Limits.PerSecond > 0 || c.Limits.PerMinute > 0 {
+		l.PerSecond, l.PerMinute = c.Limits.PerSecond, c.Limits.PerMinute
+	}
+	if c.Limits.InFlight > 0 {
+		l.InFlight = c.Limits.InFlight
+	}
+	return l
+}
+
+// bucket is one token bucket that keeps both limits: in any second and in any
+// minute no more calls than allowed, the burst included.
+func bucket(l integration.Limits) (rate float64, burst int) {
+	const minuteShare = 0.98 // leaves room for the burst
+	rate = l.PerSecond
+	if perMinute := float64(l.PerMinute) * minuteShare / 60; perMinute > 0 && (rate == 0 || perMinute < rate) {
+		rate = perMinute
+	}
+	if rate == 0 {
+		return 0, 0
+	}
+	burst = 1
+	if l.PerSecond == 0 {
+		burst = max(1, int(float64(l.PerMinute)*(1-minuteShare)))
+	} else if spare := math.Floor(l.PerSecond - rate); spare > 1 {
+		burst = int(spare)
+	}
+	return rate, burst
+}

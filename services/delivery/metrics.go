@@ -1,0 +1,46 @@
+package delivery
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	consumed       prometheus.Counter
+	consumeSeconds prometheus.Histogram
+	claims         prometheus.Histogram
+	attempts       *prometheus.CounterVec
+	attemptSeconds prometheus.Histogram
+	callSeconds    *prometheus.HistogramVec
+	endToEnd       *prometheus.HistogramVec
+	doubts         prometheus.Counter
+	leasesLost     prometheus.Counter
+	blocks         *prometheus.CounterVec
+	published      *prometheus.CounterVec
+	standing       *prometheus.GaugeVec
+	oldest         *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		consumed:       prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_commands_total", Help: "Outbound commands stored as desired states."}),
+		consumeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_consume_seconds", Help: "Time to store one batch of commands.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		claims:         prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_claim_rows", Help: "Rows of one claim.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
+		attempts:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_attempts_total", Help: "Attempts by their end."}, []string{"app", "outcome", "class", "code"}),
+		attemptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_attempt_seconds", Help: "Time from claim to finish.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
+		callSeconds:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fluxnex_delivery_call_seconds", Help: "Time of one call to a destination.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 13)}, []string{"app"}),
+		endToEnd:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fluxnex_delivery_end_to_end_seconds", Help: "Time from the source's event to the applied state.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 18)}, []string{"app"}),
+		doubts:         prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_doubts_total", Help: "Requests of unknown outcome that were resolved first."}),
+		leasesLost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_leases_lost_total", Help: "Attempts that found their lease gone."}),
+		blocks:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_blocks_total", Help: "Lanes blocked by a dead credential."}, []string{"app"}),
+		published:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_published_total", Help: "Messages published from the outbox."}, []string{"kind"}),
+		standing:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_rows", Help: "Rows that are not done, by where they stand."}, []string{"tenant", "target", "status"}),
+		oldest:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_oldest_undelivered_age_seconds", Help: "Age of the oldest change not yet applied, by where its row stands; status pending is ready, sending and backoff."}, []string{"tenant", "target", "status"}),
+	}
+	if reg != nil {
+		for _, c := range []prometheus.Collector{
+			m.consumed, m.consumeSeconds, m.claims, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
+			m.doubts, m.leasesLost, m.blocks, m.published, m.standing, m.oldest,
+		} {
+			reg.MustRegister(c)
+		}
+	}
+	return m
+}

@@ -1,0 +1,150 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+)
+
+// claimMin is how many rows are worth a claim while others are in flight.
+const claimMin = 50
+
+// schedule claims due rows and starts an attempt for each, until ctx ends; it
+// returns when the last attempt has. Rows are held a little beyond the slots,
+// so that a slot that becomes free finds one prepared.
+func (s *Service) schedule(ctx, work context.Context) error {
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
+	capacity := s.cfg.InFlight + max(s.cfg.InFlight/2, claimMin)
+	for ctx.Err() == nil {
+		room := s.accounts.room(capacity)
+		if room < min(claimMin, capacity) {
+			s.idle(ctx)
+			continue
+		}
+		claimed, err := s.claim(ctx, room)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			s.log.Warn("cannot claim due rows, trying again", "error", err.Error())
+			kafka.Wait(ctx, s.cfg.Poll)
+			continue
+		}
+		for _, a := range claimed {
+			attempts.Go(func() {
+				defer func() {
+					s.accounts.give(a.account())
+					s.nudge()
+				}()
+				a.run(ctx, work)
+			})
+		}
+		if len(claimed) < claimMin {
+			s.idle(ctx)
+		}
+	}
+	return nil
+}
+
+// idle waits for a hint that rows are due, or for the next look.
+func (s *Service) idle(ctx context.Context) {
+	timer := time.NewTimer(s.cfg.Poll)
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// claim takes up to room rows, fairly. Lanes nobody may deliver for (a disabled
+// tenant, a connection that is gone) keep their rows.
+func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
+	lanes, err := s.deps.Rows.DueLanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := s.deps.Snapshots.Current()
+	connections := map[int32]*controlplane.Connection{}
+	open := lanes[:0]
+	for _, l := range lanes {
+		c := laneConnection(snapshot, l.LaneKey)
+		if c == nil {
+			continue
+		}
+		if _, ok := s.deps.Integrations(c.App); !ok {
+			continue
+		}
+		connections[l.ID] = c
+		s.accounts.limit(account{l.App, l.RemoteAccount}, s.limits(c).InFlight)
+		open = append(open, l)
+	}
+	quotas := s.accounts.quotas(open, room, s.deps.Clock())
+	if len(quotas) == 0 {
+		return nil, nil
+	}
+	// The lease is counted from before the claim: it may only look shorter to us
+	// than it is.
+	began := time.Now()
+	rows, err := s.deps.Rows.Claim(ctx, quotas, s.cfg.Lease)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	s.metrics.claims.Observe(float64(len(rows)))
+	attempts := make([]*attempt, len(rows))
+	for i, r := range rows {
+		attempts[i] = s.newAttempt(r, snapshot, connections[r.Lane], began.Add(s.cfg.Lease-s.cfg.Margin))
+		s.accounts.take(attempts[i].account(), 1)
+	}
+	return attempts, s.resolveReferences(ctx, attempts)
+}
+
+// laneConnection finds a connection of the tenant to the lane's account. Its
+// name plays no part: a rename changes nothing.
+func laneConnection(s *controlplane.Snapshot, k postgres.LaneKey) *controlplane.Connection {
+	tenant, ok := s.Tenant(k.Tenant)
+	if !ok || tenant.Disabled {
+		return nil
+	}
+	var found *controlplane.Connection
+	for _, c := range s.ConnectionsOf(k.Tenant, k.App) {
+		if c.RemoteAccount == k.RemoteAccount && (found == nil || c.Name < found.Name) {
+			found = c
+		}
+	}
+	return found
+}
+
+// resolveReferences looks up, in one query, what the claimed rows refer to.
+func (s *Service) resolveReferences(ctx context.Context, attempts []*attempt) error {
+	var refs []postgres.Reference
+	for _, a := range attempts {
+		for _, r := range a.row.References {
+			refs = append(refs, postgres.Reference{Lane: a.row.Lane, RecordID: r.RecordID, Object: r.Object})
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	known, err := s.deps.Rows.Referenced(ctx, refs)
+	if err != nil {
+		for _, a := range attempts {
+			s.accounts.give(a.account())
+		}
+		// Nothing was tried; the leases end by themselves.
+		return errors.Join(errors.New("delivery: the claimed rows wait for the end of their lease"), err)
+	}
+	for _, a := range attempts {
+		a.known = known
+	}
+	return nil
+}
