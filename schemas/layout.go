@@ -1,0 +1,187 @@
+package schemas
+
+import (
+	"time"
+
+	"github.com/hamba/avro/v2"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// The layouts below follow the order of the fields in the schema files. The
+// property test decodes with the library what they write, and the other way
+// round, so an order that differs cannot pass.
+
+func writeTime(w *avro.Writer, t time.Time) { w.WriteLong(t.UnixMicro()) }
+
+func readTime(r *avro.Reader) time.Time { return time.UnixMicro(r.ReadLong()).UTC() }
+
+func writeBytes(w *avro.Writer, b []byte) { w.WriteBytes(b) }
+
+func readBytes(r *avro.Reader) []byte {
+	b := r.ReadBytes()
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func writeString[S ~string](w *avro.Writer, s S) { w.WriteString(string(s)) }
+
+func readString[S ~string](r *avro.Reader) S { return S(r.ReadString()) }
+
+// writeSlice writes one block without its size in bytes.
+func writeSlice[E any](w *avro.Writer, s []E, write func(*avro.Writer, *E)) {
+	if len(s) > maxElements {
+		w.Error = errTooMany
+		return
+	}
+	if len(s) > 0 {
+		w.WriteLong(int64(len(s)))
+		for i := range s {
+			write(w, &s[i])
+		}
+	}
+	w.WriteLong(0)
+}
+
+// readSlice allocates for what was read, never for what a count promises, and
+// stops at the first error.
+func readSlice[E any](r *avro.Reader, read func(*avro.Reader, *E)) []E {
+	const trusted = 64
+	var s []E
+	for {
+		n, _ := r.ReadBlockHeader()
+		if r.Error != nil || n == 0 {
+			return s
+		}
+		if n < 0 || n > maxElements-int64(len(s)) {
+			r.Error = errTooMany
+			return nil
+		}
+		if s == nil {
+			s = make([]E, 0, min(n, trusted))
+		}
+		for range n {
+			var e E
+			read(r, &e)
+			if r.Error != nil {
+				return nil
+			}
+			s = append(s, e)
+		}
+	}
+}
+
+func writeLong(w *avro.Writer, n *int64) { w.WriteLong(*n) }
+
+func readLong(r *avro.Reader, n *int64) { *n = r.ReadLong() }
+
+func writeText(w *avro.Writer, s *string) { w.WriteString(*s) }
+
+func readText(r *avro.Reader, s *string) { *s = r.ReadString() }
+
+func writeRevision(w *avro.Writer, v record.Revision) {
+	w.WriteInt(v.Generation)
+	w.WriteLong(v.Offset)
+}
+
+func readRevision(r *avro.Reader) record.Revision {
+	return record.Revision{Generation: r.ReadInt(), Offset: r.ReadLong()}
+}
+
+func writeHop(w *avro.Writer, v *record.Hop) {
+	w.WriteString(v.Stage)
+	writeTime(w, v.At)
+}
+
+func readHop(r *avro.Reader, v *record.Hop) {
+	v.Stage = r.ReadString()
+	v.At = readTime(r)
+}
+
+func writeLineage(w *avro.Writer, v *record.Lineage) {
+	w.WriteString(v.GatewayTopic)
+	w.WriteInt(v.Partition)
+	w.WriteLong(v.Offset)
+	w.WriteString(v.GatewayID)
+	writeString(w, v.Origin)
+	writeTime(w, v.ReceivedAt)
+	writeSlice(w, v.Hops, writeHop)
+	writeSlice(w, v.Recent, writeLong)
+}
+
+func readLineage(r *avro.Reader, v *record.Lineage) {
+	v.GatewayTopic = r.ReadString()
+	v.Partition = r.ReadInt()
+	v.Offset = r.ReadLong()
+	v.GatewayID = r.ReadString()
+	v.Origin = readString[record.Origin](r)
+	v.ReceivedAt = readTime(r)
+	v.Hops = readSlice(r, readHop)
+	v.Recent = readSlice(r, readLong)
+}
+
+func writeHeader(w *avro.Writer, v *record.Header) {
+	w.WriteString(v.Name)
+	w.WriteString(v.Value)
+}
+
+func readHeader(r *avro.Reader, v *record.Header) {
+	v.Name = r.ReadString()
+	v.Value = r.ReadString()
+}
+
+func writeField(w *avro.Writer, v *record.Field) {
+	w.WriteString(v.Name)
+	writeString(w, v.Kind)
+	w.WriteString(v.Value)
+	w.WriteString(v.Version)
+}
+
+func readField(r *avro.Reader, v *record.Field) {
+	v.Name = r.ReadString()
+	v.Kind = readString[record.FieldKind](r)
+	v.Value = r.ReadString()
+	v.Version = r.ReadString()
+}
+
+func writeReference(w *avro.Writer, v *record.Reference) {
+	w.WriteString(v.Path)
+	writeString(w, v.RecordID)
+	w.WriteString(v.Object)
+	w.WriteBool(v.Optional)
+}
+
+func readReference(r *avro.Reader, v *record.Reference) {
+	v.Path = r.ReadString()
+	v.RecordID = readString[record.ID](r)
+	v.Object = r.ReadString()
+	v.Optional = r.ReadBool()
+}
+
+func writeEntity(w *avro.Writer, v *record.CanonicalEntity) {
+	w.WriteString(v.Entity)
+	w.WriteString(v.CanonicalID)
+	writeString(w, v.State)
+	w.WriteString(v.Reason)
+	writeBytes(w, v.Body)
+}
+
+func readEntity(r *avro.Reader, v *record.CanonicalEntity) {
+	v.Entity = r.ReadString()
+	v.CanonicalID = r.ReadString()
+	v.State = readString[record.EntityState](r)
+	v.Reason = r.ReadString()
+	v.Body = readBytes(r)
+}
+
+func writeDependency(w *avro.Writer, v *record.Dependency) {
+	writeString(w, v.RecordID)
+	w.WriteString(v.Digest)
+}
+
+func readDependency(r *avro.Reader, v *record.Dependency) {
+	v.RecordID = readString[record.ID](r)
+	v.Digest = r.ReadString()
+}
