@@ -1,0 +1,202 @@
+package kafkatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+)
+
+const patience = 30 * time.Second
+
+// Cluster is a Kafka cluster and a configuration for it.
+type Cluster struct {
+	t      testing.TB
+	Config kafka.Config
+	// Fake is the broker, for faults; nil on a real cluster.
+	Fake *kfake.Cluster
+	cl   *kgo.Client
+}
+
+// New starts an embedded broker on loopback, with the installation's topics.
+func New(t testing.TB, partitions int32, apps ...string) *Cluster {
+	t.Helper()
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second),
+		kfake.ListenFn(func(network, address string) (net.Listener, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			var lc net.ListenConfig
+			return lc.Listen(context.Background(), network, net.JoinHostPort("127.0.0.1", port))
+		}))
+	if err != nil {
+		t.Fatalf("start the embedded broker: %v", err)
+	}
+	t.Cleanup(fake.Close)
+	c := On(t, kafka.Config{Brokers: fake.ListenAddrs(), Prefix: "test", Partitions: partitions}, apps...)
+	c.Fake = fake
+	return c
+}
+
+// On uses a cluster that runs already and creates the installation's topics.
+func On(t testing.TB, cfg kafka.Config, apps ...string) *Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := kafka.Apply(ctx, cfg, apps, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatalf("create topics: %v", err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatalf("test client: %v", err)
+	}
+	t.Cleanup(cl.Close)
+	return &Cluster{t: t, Config: cfg, cl: cl}
+}
+
+// Produce appends records in order.
+func (c *Cluster) Produce(topic string, msgs ...kafka.Message) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	recs := make([]*kgo.Record, len(msgs))
+	for i, m := range msgs {
+		recs[i] = &kgo.Record{Topic: topic, Key: m.Key, Value: m.Value}
+		for _, h := range m.Headers {
+			recs[i].Headers = append(recs[i].Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+	}
+	if err := c.cl.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		c.t.Fatalf("produce to %s: %v", topic, err)
+	}
+}
+
+// Committed reads every committed record of a topic, partition by partition.
+func (c *Cluster) Committed(topic string) []kafka.Record {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := kafka.NewReader(c.Config, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.t.Fatalf("reader: %v", err)
+	}
+	defer r.Close()
+	ends, err := r.StableOffsets(ctx, topic)
+	if err != nil {
+		c.t.Fatalf("ends of %s: %v", topic, err)
+	}
+	var out []kafka.Record
+	for p := range int32(len(ends)) { //nolint:gosec // a partition count
+		err := r.Range(ctx, topic, p, 0, ends[p], func(page []kafka.Record, _ int64) error {
+			out = append(out, page...)
+			return nil
+		})
+		if err != nil {
+			c.t.Fatalf("read %s partition %d: %v", topic, p, err)
+		}
+	}
+	return out
+}
+
+// WaitLag waits until the group has consumed every record of the topic.
+func (c *Cluster) WaitLag(group, topic string) {
+	c.t.Helper()
+	Eventually(c.t, func() (bool, string) {
+		lags, err := kafka.Lag(context.Background(), c.Config, map[string][]string{group: {topic}}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return false, err.Error()
+		}
+		behind := int64(0)
+		var parts []string
+		for _, l := range lags {
+			behind += l.Records
+			if l.Records > 0 {
+				parts = append(parts, fmt.Sprintf("%d: %d behind (%d of %d)", l.Partition, l.Records, l.Committed, l.End))
+			}
+		}
+		return behind == 0, "lag of " + group + ": " + strings.Join(parts, ", ")
+	})
+}
+
+// Eventually polls until ok, and fails with what was seen last.
+func Eventually(t testing.TB, probe func() (ok bool, saw string)) {
+	t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, saw := probe()
+		if ok {
+			return
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("not within %s; saw: %s", patience, saw)
+		case <-tick.C:
+		}
+	}
+}
+
+// LoseCommitReplies makes the broker carry out the next n commits of
+// transactions and close the connection instead of answering.
+func (c *Cluster) LoseCommitReplies(n int64) (lost func() int64) {
+	return c.carryOut(n, func() (kmsg.Response, error, bool) { return nil, errors.New("reply lost"), true })
+}
+
+// MisreportCommits makes the broker carry out the next n commits of
+// transactions and answer UNKNOWN_SERVER_ERROR.
+func (c *Cluster) MisreportCommits(n int64) (lost func() int64) {
+	return c.carryOut(n, func() (kmsg.Response, error, bool) {
+		resp := kmsg.NewPtrEndTxnResponse()
+		resp.ErrorCode = kerr.UnknownServerError.Code
+		return resp, nil, true
+	})
+}
+
+func (c *Cluster) carryOut(n int64, answer func() (kmsg.Response, error, bool)) (lost func() int64) {
+	c.t.Helper()
+	var count atomic.Int64
+	var inner atomic.Bool // our own copy of the request passes
+	c.Fake.ControlKey(kmsg.EndTxn.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.Fake.KeepControl()
+		end, ok := req.(*kmsg.EndTxnRequest)
+		if !ok || !end.Commit || inner.Load() || count.Load() >= n {
+			return nil, nil, false
+		}
+		count.Add(1)
+		inner.Store(true)
+		c.Fake.SleepControl(func() {
+			defer inner.Store(false)
+			same := kmsg.NewPtrEndTxnRequest()
+			same.TransactionalID, same.ProducerID, same.ProducerEpoch, same.Commit = end.TransactionalID, end.ProducerID, end.ProducerEpoch, true
+			resp, err := same.RequestWith(context.Background(), c.cl)
+			if err == nil {
+				err = kerr.ErrorForCode(resp.ErrorCode)
+			}
+			if err != nil {
+				c.t.Errorf("carry out the commit whose reply is to be lost: %v", err)
+			}
+		})
+		resp, err, _ := answer()
+		if resp != nil {
+			resp.SetVersion(req.GetVersion())
+		}
+		return resp, err, true
+	})
+	return count.Load
+}
