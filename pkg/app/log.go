@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// NewLogger makes the process's logger; service is on every line.
-func NewLogger(w io.Writer, c Config, service string) (*slog.Logger, error) {
+// NewLogger makes the process's logger.
+func NewLogger(w io.Writer, c Config) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, fmt.Errorf("FLUXNEX_LOG_LEVEL: %q is none of debug, info, warn, error", c.LogLevel)
@@ -22,5 +22,5 @@ func NewLogger(w io.Writer, c Config, service string) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("FLUXNEX_LOG_FORMAT: %q is neither json nor text", c.LogFormat)
 	}
-	return slog.New(h).With(slog.String("service", service)), nil
+	return slog.New(h), nil
 }
