@@ -46,11 +46,11 @@ type SigningSecrets interface {
 	SigningSecret(ctx context.Context, tenant record.TenantID, connection, field string) (secret.Secret, error)
 }
 
-// Limiter shares the tenants' webhook rates between processes. Take asks for
-// one token of a bucket that holds perSecond tokens and refills at that rate;
-// if there is none, after says when there will be.
+// Limiter shares the tenants' webhook rates between processes. Take asks for n
+// tokens of a bucket that holds at most burst and gets rate tokens a second;
+// if they are not there, after says when they will be.
 type Limiter interface {
-	Take(ctx context.Context, bucket string, perSecond float64) (ok bool, after time.Duration, err error)
+	Take(ctx context.Context, bucket string, rate, burst float64, n int) (ok bool, after time.Duration, err error)
 }
 
 // Deps are the gateway's collaborators.

@@ -25,7 +25,7 @@ func (g *Gateway) admit(ctx context.Context, tenant *controlplane.Tenant, perSec
 	}
 	ctx, cancel := context.WithTimeout(ctx, sharedLimitTimeout)
 	defer cancel()
-	ok, after, err := g.deps.Limiter.Take(ctx, "webhooks:"+string(tenant.ID), perSecond)
+	ok, after, err := g.deps.Limiter.Take(ctx, "webhooks:"+string(tenant.ID), perSecond, max(1, perSecond), 1)
 	if err != nil {
 		g.metrics.limiterErrors.Inc()
 		g.deps.Log.LogAttrs(ctx, slog.LevelDebug, "shared limiter does not answer; this process limits alone", slog.Any("error", err))
