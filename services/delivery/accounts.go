@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,7 +17,9 @@ type account struct{ app, remote string }
 // accounts knows how much of this process each remote account may use, so that
 // a dead or slow one costs the others nothing.
 type accounts struct {
-	total int
+	each  int           // calls in flight to one account
+	total int           // to all: a quarter more, so one that hangs cannot have everything
+	slots chan struct{} // one for each call in flight
 
 	mu   sync.Mutex
 	byID map[account]*accountState
@@ -24,7 +27,8 @@ type accounts struct {
 }
 
 type accountState struct {
-	held int // claimed and not finished
+	held  int           // claimed and not finished
+	slots chan struct{} // one for each call in flight to it
 	// window is how much it may hold: it grows by one with each answer and is
 	// halved by each silence, so a dead account soon holds one row at a time.
 	window int
@@ -38,24 +42,48 @@ const (
 	halvingPause = time.Second
 )
 
-func newAccounts(total int) *accounts {
-	return &accounts{total: total, byID: map[account]*accountState{}}
+func newAccounts(each int) *accounts {
+	total := each + max(1, each/4)
+	return &accounts{each: each, total: total, slots: make(chan struct{}, total), byID: map[account]*accountState{}}
+}
+
+// prefetch is how many rows are held beyond the slots, so that a slot that
+// becomes free finds one prepared.
+func (a *accounts) prefetch() int { return max(a.each/2, claimMin) }
+
+// slot waits for one of the account's, then for one of the process's.
+func (a *accounts) slot(ctx context.Context, id account) (release func(), err error) {
+	a.mu.Lock()
+	own := a.state(id).slots
+	a.mu.Unlock()
+	select {
+	case own <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case a.slots <- struct{}{}:
+	case <-ctx.Done():
+		<-own
+		return nil, context.Cause(ctx)
+	}
+	return func() { <-a.slots; <-own }, nil
 }
 
 func (a *accounts) state(id account) *accountState {
 	s := a.byID[id]
 	if s == nil {
-		s = &accountState{window: firstWindow}
+		s = &accountState{window: firstWindow, slots: make(chan struct{}, a.each)}
 		a.byID[id] = s
 	}
 	return s
 }
 
 // room is how many rows may be claimed in all.
-func (a *accounts) room(capacity int) int {
+func (a *accounts) room() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return capacity - a.held
+	return a.total + a.prefetch() - a.held
 }
 
 // quotas shares room between the lanes that have due rows: evenly, and what one
@@ -74,9 +102,11 @@ func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []post
 		if s.limit > 0 {
 			may = min(may, s.limit)
 		}
-		if len(a.byID) > 1 {
+		if others := a.others(id); others > 0 {
 			// Never all of what the others left: a fresh one has to find something.
-			may = min(may, max(1, (a.total-(a.held-s.held))*3/4))
+			may = min(may, max(1, (a.total-others)*3/4))
+		} else {
+			may = min(may, a.each+a.prefetch())
 		}
 		if now.Before(s.until) {
 			may = 0
@@ -110,6 +140,17 @@ func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []post
 	return out
 }
 
+// others is how many slots the other accounts may be using.
+func (a *accounts) others(id account) int {
+	n := 0
+	for other, s := range a.byID {
+		if other != id {
+			n += min(s.held, a.each)
+		}
+	}
+	return n
+}
+
 func ceilDiv(a, b int) int {
 	if a <= 0 || b <= 0 {
 		return 0
@@ -136,7 +177,7 @@ func (a *accounts) answered(id account) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.state(id)
-	s.window = min(s.window+1, 2*a.total)
+	s.window = min(s.window+1, a.each+a.prefetch())
 }
 
 func (a *accounts) silent(id account, now time.Time) {

@@ -238,12 +238,11 @@ func (a *attempt) stored(step integration.Step) postgres.Stored {
 // send makes the stored call and reads its answer. After an error a.doubt says
 // whether the call may have had its effect.
 func (a *attempt) send(ctx context.Context, req integration.Request) (*integration.Remote, error) {
-	select {
-	case a.s.slots <- struct{}{}:
-		defer func() { <-a.s.slots }()
-	case <-ctx.Done():
+	release, err := a.s.accounts.slot(ctx, a.account())
+	if err != nil {
 		return nil, errLeaseOver
 	}
+	defer release()
 	answer, err := a.caller().Call(ctx, req)
 	if err != nil {
 		if !errors.Is(err, errLeaseOver) {

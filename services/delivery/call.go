@@ -113,7 +113,7 @@ func (s *Service) limits(c *controlplane.Connection) integration.Limits {
 
 // bucket is one token bucket that keeps both limits: in any second and in any
 // minute no more calls than allowed, the burst included.
-func bucket(l integration.Limits) (rate float64, burst int) {
+func bucket(l integration.Limits) (rate, burst float64) {
 	const minuteShare = 0.98 // leaves room for the burst
 	rate = l.PerSecond
 	if perMinute := float64(l.PerMinute) * minuteShare / 60; perMinute > 0 && (rate == 0 || perMinute < rate) {
@@ -124,9 +124,9 @@ func bucket(l integration.Limits) (rate float64, burst int) {
 	}
 	burst = 1
 	if l.PerSecond == 0 {
-		burst = max(1, int(float64(l.PerMinute)*(1-minuteShare)))
+		burst = max(1, math.Floor(float64(l.PerMinute)*(1-minuteShare)))
 	} else if spare := math.Floor(l.PerSecond - rate); spare > 1 {
-		burst = int(spare)
+		burst = spare
 	}
 	return rate, burst
 }

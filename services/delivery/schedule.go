@@ -15,15 +15,13 @@ import (
 const claimMin = 50
 
 // schedule claims due rows and starts an attempt for each, until ctx ends; it
-// returns when the last attempt has. Rows are held a little beyond the slots,
-// so that a slot that becomes free finds one prepared.
+// returns when the last attempt has.
 func (s *Service) schedule(ctx, work context.Context) error {
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
-	capacity := s.cfg.InFlight + max(s.cfg.InFlight/2, claimMin)
 	for ctx.Err() == nil {
-		room := s.accounts.room(capacity)
-		if room < min(claimMin, capacity) {
+		room := s.accounts.room()
+		if room < claimMin {
 			s.idle(ctx)
 			continue
 		}

@@ -20,7 +20,8 @@ import (
 
 // Config of the service; zero values take the default in brackets.
 type Config struct {
-	// InFlight is how many calls one process makes at a time [256].
+	// InFlight is how many calls one process makes at a time to one remote
+	// account [256]; a quarter more is kept for the others.
 	InFlight int
 	// Lease is how long a claimed row belongs to one process [60s]. A call ends
 	// Margin [10s] before it.
@@ -83,7 +84,7 @@ type Credentials interface {
 
 // Limiter shares token buckets between processes.
 type Limiter interface {
-	Take(ctx context.Context, key string, rate float64, burst, n int) (ok bool, wait time.Duration, err error)
+	Take(ctx context.Context, key string, rate, burst float64, n int) (ok bool, wait time.Duration, err error)
 }
 
 // Deps are what the service is made of.
@@ -122,7 +123,6 @@ type Service struct {
 	accounts *accounts
 	store    *batcher[postgres.Stored, bool]
 	finish   *batcher[postgres.Finished, bool]
-	slots    chan struct{} // one for each call in flight
 	wake     chan struct{} // rows may be due
 }
 
@@ -139,7 +139,6 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, log: deps.Log,
 		metrics:  newMetrics(deps.Registerer),
 		accounts: newAccounts(cfg.InFlight),
-		slots:    make(chan struct{}, cfg.InFlight),
 		wake:     make(chan struct{}, 1),
 	}
 	s.consumer = newConsumer(s)
