@@ -63,12 +63,12 @@ func readSlice[E any](r *avro.Reader, read func(*avro.Reader, *E)) []E {
 			s = make([]E, 0, min(n, trusted))
 		}
 		for range n {
-			var e E
-			read(r, &e)
+			var zero E
+			s = append(s, zero)
+			read(r, &s[len(s)-1])
 			if r.Error != nil {
 				return nil
 			}
-			s = append(s, e)
 		}
 	}
 }

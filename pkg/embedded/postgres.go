@@ -47,15 +47,16 @@ const (
 // InstalledPostgres starts a private instance of the newest PostgreSQL that is
 // installed on this machine; ErrNotInstalled if there is none.
 func InstalledPostgres(ctx context.Context, o PostgresOptions) (*Server, error) {
-	bin, err := postgresBinaries()
+	bin, err := postgresBinaries("")
 	if err != nil {
 		return nil, err
 	}
 	return startPostgres(ctx, bin, "installed PostgreSQL", o)
 }
 
-// postgresBinaries finds the folder with initdb and postgres.
-func postgresBinaries() (string, error) {
+// postgresBinaries finds the folder with initdb and postgres of a major
+// version; "" takes the newest.
+func postgresBinaries(major string) (string, error) {
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is constant, so the error cannot be
 	slices.SortFunc(dirs, func(a, b string) int { return majorOf(b) - majorOf(a) })
 	if p, err := exec.LookPath("postgres"); err == nil {
@@ -64,6 +65,9 @@ func postgresBinaries() (string, error) {
 		}
 	}
 	for _, d := range dirs {
+		if major != "" && filepath.Base(filepath.Dir(d)) != major {
+			continue
+		}
 		if isFile(filepath.Join(d, "postgres")) && isFile(filepath.Join(d, "initdb")) {
 			return d, nil
 		}

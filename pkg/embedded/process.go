@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -49,8 +51,33 @@ func serverAccount() account {
 	return account{uid: uid, gid: gid, drop: true}
 }
 
+// systemDir is where root keeps what another account must reach.
+const systemDir = "/var/lib/fluxnex"
+
+// place is path where the account can get to it, else a folder below systemDir
+// that stands for it: a checkout in /root has parents that only root enters.
+func (a account) place(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil || !a.drop {
+		return path
+	}
+	for dir := filepath.Dir(abs); ; dir = filepath.Dir(dir) {
+		// Parents that do not exist yet are made by us, and can be entered.
+		if st, err := os.Stat(dir); err == nil && st.Mode().Perm()&0o001 == 0 {
+			sum := sha256.Sum256([]byte(abs))
+			return filepath.Join(systemDir, hex.EncodeToString(sum[:6]), filepath.Base(abs))
+		}
+		if dir == filepath.Dir(dir) {
+			return abs
+		}
+	}
+}
+
 // own makes the folder at path and gives it to the account.
 func (a account) own(path string, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil { //nolint:gosec // the account must get through
+		return err
+	}
 	if err := os.MkdirAll(path, mode); err != nil {
 		return err
 	}

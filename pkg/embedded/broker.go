@@ -1,0 +1,64 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// Broker is a Kafka broker inside this process, on loopback.
+type Broker struct {
+	Addrs   []string
+	cluster *kfake.Cluster
+}
+
+// StartBroker starts one broker. dir keeps its topics between starts and
+// survives SIGKILL; "" keeps them in memory. Port 0 takes a free one.
+func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
+	if port == 0 {
+		var err error
+		if port, err = freePort(ctx); err != nil {
+			return nil, err
+		}
+	} else if err := checkPort(ctx, "the Kafka broker", port); err != nil {
+		return nil, err
+	}
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.Ports(port),
+		kfake.ListenFn(loopback),
+		kfake.ClusterID("fluxnex-embedded"),
+		kfake.DefaultNumPartitions(record.DefaultPartitions),
+	}
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("broker folder: %w", err)
+		}
+		opts = append(opts, kfake.DataDir(dir))
+	}
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("embedded Kafka broker on port %d: %w", port, err)
+	}
+	return &Broker{Addrs: c.ListenAddrs(), cluster: c}, nil
+}
+
+// Close stops the broker; what was acknowledged stays in its folder.
+func (b *Broker) Close() error {
+	b.cluster.Close()
+	return nil
+}
+
+// loopback keeps the broker, which has no authentication, off the network.
+func loopback(network, addr string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return net.Listen(network, net.JoinHostPort("127.0.0.1", port)) //nolint:noctx // the library's signature has no context
+}
