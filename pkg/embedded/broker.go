@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -34,6 +35,8 @@ func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
 		kfake.ListenFn(loopback),
 		kfake.ClusterID("fluxnex-embedded"),
 		kfake.DefaultNumPartitions(record.DefaultPartitions),
+		// As on a real broker set up for short failovers: sessions down to 1 s.
+		kfake.GroupMinSessionTimeout(time.Second),
 	}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

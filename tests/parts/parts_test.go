@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/fluxnex/fluxnex/tests/parts"
 )
@@ -64,6 +67,36 @@ func TestRedisAloneCanBeKilled(t *testing.T) {
 		_ = c.Close()
 		t.Errorf("%s still answers after kill", address)
 	}
+}
+
+func TestEachKafkaGivesEachTestItsOwnPrefix(t *testing.T) {
+	seen := map[string]bool{}
+	parts.EachKafka(t, func(t *testing.T, c parts.Cluster) {
+		if seen[c.Prefix] || c.Prefix == "" {
+			t.Errorf("prefix %q twice", c.Prefix)
+		}
+		seen[c.Prefix] = true
+		cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		topic := c.Prefix + ".seen"
+		if _, err := kadm.NewClient(cl).CreateTopic(t.Context(), 1, 1, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("v")}).FirstErr(); err != nil {
+			t.Errorf("produce on %v: %v", c.Brokers, err)
+		}
+		registry, err := sr.NewClient(sr.URLs(c.RegistryURL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema := sr.Schema{Schema: `{"type":"record","name":"Seen","fields":[{"name":"x","type":"string"}]}`}
+		if _, err := registry.CreateSchema(t.Context(), topic+"-value", schema); err != nil {
+			t.Errorf("register at %s: %v", c.RegistryURL, err)
+		}
+	})
 }
 
 func redisInline(t *testing.T, address, command string) string {

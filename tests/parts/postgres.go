@@ -55,15 +55,19 @@ func startPostgres() (server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
-	o := embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Volatile: true}
-	s, err := embedded.InstalledPostgres(ctx, o)
-	if err == nil {
-		return server{s.URL, "real", s.Kind}, nil
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = dir
 	}
-	if !errors.Is(err, embedded.ErrNotInstalled) {
+	s, err := embedded.LocalPostgres(ctx, filepath.Join(cache, "fluxnex"), embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Volatile: true})
+	if err != nil {
 		return server{}, err
 	}
-	return server{}, err
+	how := "real"
+	if strings.HasPrefix(s.Kind, "embedded") {
+		how = "embedded"
+	}
+	return server{s.URL, how, s.Kind}, nil
 }
 
 // execute runs one statement on a connection of its own.
