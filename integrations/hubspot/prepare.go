@@ -2,6 +2,8 @@ package hubspot
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -11,10 +13,30 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
-// written marks, as the version of an object, that this operation's properties
+// written marks, as the version of an object, that this payload's properties
 // are written and only the association is left. HubSpot has no versions of its
 // own, and the mark survives a crash between the two calls.
-const written = "written:"
+func written(op integration.Operation) string {
+	sum := sha256.Sum256(op.Payload)
+	return "written:" + hex.EncodeToString(sum[:8])
+}
+
+// oneCall reports that writing the properties completes an operation: it ties
+// the object to no company, or to the one it is tied to.
+func oneCall(op integration.Operation, company string) bool {
+	if company == "" {
+		return true
+	}
+	if op.Applied == nil || !op.Applied.Active || len(op.AppliedPayload) == 0 {
+		return false
+	}
+	last, err := tree(op.AppliedPayload)
+	if err != nil {
+		return false
+	}
+	before, err := companyOf(last)
+	return err == nil && before == company
+}
 
 func (deliverer) Prepare(op integration.Operation) (integration.Step, error) {
 	switch op.Verb {
@@ -44,14 +66,14 @@ func (deliverer) Prepare(op integration.Operation) (integration.Step, error) {
 	}
 	if op.Applied == nil || !op.Applied.Active {
 		r, err := upsert(op, properties)
-		return integration.Step{Request: r, Final: company == ""}, err
+		return integration.Step{Request: r, Final: oneCall(op, company)}, err
 	}
-	if company != "" && op.Applied.Version == written+op.RequestID {
+	if company != "" && op.Applied.Version == written(op) {
 		return integration.Step{Final: true, Request: associate(op, company)}, nil
 	}
-	var last map[string]any
 	if len(op.AppliedPayload) > 0 {
-		if last, err = tree(op.AppliedPayload); err != nil {
+		last, err := tree(op.AppliedPayload)
+		if err != nil {
 			return integration.Step{}, fault.Unreadable("hubspot_payload", err)
 		}
 		for name := range last {
@@ -64,9 +86,8 @@ func (deliverer) Prepare(op integration.Operation) (integration.Step, error) {
 	if err != nil {
 		return integration.Step{}, fault.Unreadable("hubspot_payload", err)
 	}
-	before, _ := companyOf(last)
 	return integration.Step{
-		Final:   company == "" || company == before,
+		Final:   oneCall(op, company),
 		Request: integration.Request{Method: "PATCH", Path: objectPath(op.Type, op.Applied.ID), ContentType: "application/json", Body: body},
 	}, nil
 }

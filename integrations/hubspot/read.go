@@ -48,8 +48,21 @@ func (deliverer) Read(op integration.Operation, req integration.Request, a integ
 	if err != nil {
 		return integration.Remote{}, unreadable(err)
 	}
-	r.Version = written + op.RequestID
+	mark(&r, op)
 	return r, nil
+}
+
+// mark notes on an object whose properties were just written whether a call is
+// left to make.
+func mark(r *integration.Remote, op integration.Operation) {
+	r.Version = ""
+	payload, err := tree(op.Payload)
+	if err != nil {
+		return
+	}
+	if company, err := companyOf(payload); err == nil && !oneCall(op, company) {
+		r.Version = written(op)
+	}
 }
 
 // unreadable: the call succeeded, so what it did is unknown, not undone.

@@ -63,7 +63,7 @@ func (deliverer) effect(now *integration.Remote, err error) func(integration.Ope
 				return nil, nil
 			}
 		}
-		now.Version = written + op.RequestID
+		mark(now, op)
 		return now, nil
 	}
 }
