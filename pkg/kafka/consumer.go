@@ -19,6 +19,8 @@ const (
 
 const (
 	rebalanceTimeout = 30 * time.Second
+	// heartbeatInterval is how long a member may not know of a rebalance.
+	heartbeatInterval = time.Second
 
 	// drainGrace is how long a batch in hand may take after the stop signal.
 	drainGrace = 10 * time.Second
@@ -69,6 +71,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		kgo.ConsumeTopics(c.cfg.Topics...),
 		kgo.Balancers(kgo.RangeBalancer()),
 		kgo.SessionTimeout(DefaultSessionTimeout),
+		kgo.HeartbeatInterval(heartbeatInterval),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),

@@ -67,6 +67,7 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 		kgo.TransactionalID(cfg.TransactionalID),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
 		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(heartbeatInterval, cfg.SessionTimeout/3)),
 		kgo.RebalanceTimeout(rebalanceTimeout),
 		// Eager: with cooperative-sticky, the fence of KIP-447 and an abort can
 		// turn into a cascade of restarts.

@@ -1,14 +1,313 @@
 package stage
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/kafka/kafkatest"
+	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/redis/redistest"
 )
 
 func TestEveryRecordIsFoldedOnceAndInOrder(t *testing.T) {
 	b := newBed(t, 4)
 	b.feed(50, 5)
-	b.start(nil)
+	r := b.start(nil)
 	b.check()
 	b.feed(50, 5)
 	b.check()
+	kafkatest.Eventually(t, func() (bool, string) { err := r.Ready(); return err == nil, fmt.Sprint(err) })
+}
+
+func TestEveryChangeIsSettled(t *testing.T) {
+	b := newBed(t, 4)
+	r := b.start(nil)
+	b.feed(20, 3)
+	b.check()
+	kafkatest.Eventually(t, func() (bool, string) {
+		got := r.stage.settledStates()
+		for key := range b.fed {
+			if want := "3 6 3"; got[record.Key(key)] != want {
+				return false, fmt.Sprintf("settled state of %s is %q, want %q", key, got[record.Key(key)], want)
+			}
+		}
+		return true, ""
+	})
+}
+
+func TestTwoMembersShareTheWorkThroughRebalances(t *testing.T) {
+	b := newBed(t, 6)
+	first := b.start(nil)
+	b.feed(100, 5)
+	kafkatest.Eventually(t, func() (bool, string) {
+		n := first.stage.records.Load()
+		return n > 0, fmt.Sprintf("first member handled %d", n)
+	})
+	second := b.start(nil)
+	kafkatest.Eventually(t, func() (bool, string) {
+		b.feed(100, 1)
+		n := second.stage.records.Load()
+		return n > 0, fmt.Sprintf("second member handled %d", n)
+	})
+	b.feed(100, 3)
+	first.end()
+	b.feed(100, 3)
+	third := b.start(nil)
+	b.feed(100, 3)
+	second.end()
+	b.feed(100, 3)
+	b.check()
+	if third.stage.records.Load() == 0 {
+		t.Error("the third member handled nothing")
+	}
+}
+
+func TestLostRedisCostsTimeButNoFields(t *testing.T) {
+	b := newBed(t, 4)
+	b.start(nil)
+	for range 5 {
+		b.feed(50, 2)
+		redistest.Flush(t, b.url)
+		b.feed(50, 2)
+	}
+	b.check()
+}
+
+func TestIdleOwnerNoticesALostView(t *testing.T) {
+	b := newBed(t, 2)
+	b.start(nil)
+	b.feed(10, 2)
+	b.check()
+	redistest.Flush(t, b.url)
+	b.check() // nothing is fed: the owner has to find out by itself
+}
+
+func TestRestoredOlderDumpIsFoldedForward(t *testing.T) {
+	b := newBed(t, 2)
+	b.start(nil)
+	b.feed(10, 2)
+	b.check()
+	restore := redistest.Snapshot(t, b.url)
+	b.feed(10, 3)
+	b.check()
+	restore()
+	b.feed(10, 1)
+	b.check()
+}
+
+func TestCommitWhoseReplyIsLostIsNotRepeated(t *testing.T) {
+	for name, fault := range map[string]func(*kafkatest.Cluster) func() int64{
+		"connection closed":    func(c *kafkatest.Cluster) func() int64 { return c.LoseCommitReplies(2) },
+		"unknown server error": func(c *kafkatest.Cluster) func() int64 { return c.MisreportCommits(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 2)
+			b.start(nil)
+			b.feed(10, 2)
+			b.check()
+			lost := fault(b.kafka)
+			b.feed(10, 3)
+			kafkatest.Eventually(t, func() (bool, string) { n := lost(); return n > 0, fmt.Sprintf("%d replies lost", n) })
+			b.feed(10, 3)
+			b.check()
+		})
+	}
+}
+
+func TestCrashBetweenCommitAndApply(t *testing.T) { crashAt(t, "committed") }
+
+func TestCrashBetweenApplyAndSettle(t *testing.T) { crashAt(t, "applied") }
+
+// crashAt lets the first member die at a failpoint after some commits, and
+// looks whether the next one makes up for what it left undone.
+func crashAt(t *testing.T, point string) {
+	b := newBed(t, 2)
+	r, s := b.newRunner(nil)
+	var armed atomic.Bool
+	r.failpoint = func(at string) error {
+		if at == point && armed.Load() {
+			return errCrash
+		}
+		return nil
+	}
+	first := b.run(r, s)
+	b.feed(10, 2)
+	b.check()
+	armed.Store(true)
+	b.feed(10, 1)
+	if err := <-first.ended; !errors.Is(err, errCrash) {
+		t.Fatalf("the first member ended with %v, want the crash", err)
+	}
+	first.ended <- nil
+	second := b.start(nil)
+	b.check()
+	kafkatest.Eventually(t, func() (bool, string) {
+		got := second.stage.settledStates()
+		for k, v := range s.settledStates() {
+			if _, ok := got[k]; !ok {
+				got[k] = v
+			}
+		}
+		for key := range b.fed {
+			if got[record.Key(key)] != "3 6 3" {
+				return false, fmt.Sprintf("settled state of %s is %q", key, got[record.Key(key)])
+			}
+		}
+		return true, ""
+	})
+}
+
+func TestPoisonRecordIsIsolatedAndItsNeighboursGoOn(t *testing.T) {
+	b := newBed(t, 1)
+	b.feed(20, 2)
+	b.kafka.Produce(b.topics.Gateway(), kafka.Message{Key: []byte("acme/app:3"), Value: []byte("panic")})
+	b.feed(20, 2)
+	r, s := b.newRunner(nil)
+	s.poison.Store(true)
+	b.run(r, s)
+	b.check()
+	dead := b.kafka.Committed(b.topics.DeadLetter())
+	if len(dead) != 1 || string(dead[0].Value) != "panic:panic" || string(dead[0].Key) != "acme/app:3" {
+		t.Errorf("dead letters %v, want the one poisoned record", dead)
+	}
+}
+
+func TestMisplacedKeyIsADeadLetter(t *testing.T) {
+	b := newBed(t, 2)
+	key := []byte("acme/app:1")
+	wrong := 1 - kafka.Partition(key, 2)
+	b.kafka.ProduceTo(b.topics.Gateway(), wrong, kafka.Message{Key: key, Value: []byte("9")})
+	b.feed(10, 1)
+	b.start(nil)
+	b.check()
+	dead := b.kafka.Committed(b.topics.DeadLetter())
+	if len(dead) != 1 || !strings.HasPrefix(string(dead[0].Value), "misplaced_key") {
+		t.Errorf("dead letters %v, want the misplaced one", dead)
+	}
+}
+
+func TestDependencyAwayPausesWithoutDeadLetters(t *testing.T) {
+	b := newBed(t, 2)
+	r, s := b.newRunner(nil)
+	s.away.Store(true)
+	b.run(r, s)
+	b.feed(10, 3)
+	kafkatest.Eventually(t, func() (bool, string) {
+		err := r.Ready()
+		return err != nil && strings.Contains(err.Error(), "registry away"), fmt.Sprint(err)
+	})
+	s.away.Store(false)
+	b.check()
+	if dead := b.kafka.Committed(b.topics.DeadLetter()); len(dead) > 0 {
+		t.Errorf("dead letters %v, want none", dead)
+	}
+}
+
+func TestFailingSettleHoldsTheNextCommitBackAndHeals(t *testing.T) {
+	b := newBed(t, 1)
+	r := b.start(nil)
+	r.stage.mu.Lock()
+	r.stage.failing = true
+	r.stage.mu.Unlock()
+	b.feed(5, 1)
+	kafkatest.Eventually(t, func() (bool, string) {
+		n := len(b.kafka.Committed(b.topics.Replica()))
+		return n == 5, fmt.Sprintf("%d changes", n)
+	})
+	r.stage.mu.Lock()
+	r.stage.failing = false
+	r.stage.mu.Unlock()
+	b.feed(5, 1)
+	b.check()
+}
+
+// An old owner's transaction is open when the partition changes hands: its
+// records lie below the high watermark but above the last stable offset. When
+// it commits, the new owner must have waited for it.
+func TestFoldWaitsForAnOpenTransaction(t *testing.T) {
+	b := newBed(t, 1)
+	b.feed(3, 1)
+	first := b.start(nil)
+	b.check()
+	first.end()
+
+	// A foreign transaction in the changelog, as an old owner's in flight.
+	finish := b.kafka.OpenTransaction("old-owner", 20*time.Second, b.topics.Replica(),
+		kafka.Message{Key: []byte("acme/app:0"), Value: []byte("2 3 2")})
+	b.fed["acme/app:0"]++
+	second := b.start(func(c *Config) { c.TransactionTimeout, c.SessionTimeout = 10*time.Second, 15*time.Second })
+	kafkatest.Eventually(t, func() (bool, string) {
+		err := second.Ready()
+		return err != nil && strings.Contains(err.Error(), "changelog"), fmt.Sprint(err)
+	})
+	// What comes now must build on the state that the transaction will commit.
+	key := "acme/app:0"
+	b.fed[key]++
+	b.kafka.Produce(b.topics.Gateway(), kafka.Message{Key: []byte(key), Value: []byte("3")})
+	finish(true)
+	b.check()
+}
+
+// A member that stands still longer than its session timeout, with a
+// transaction open, must not write anything when it goes on.
+func TestZombieWritesNothing(t *testing.T) {
+	b := newBed(t, 2)
+	frozen, thaw := make(chan struct{}), make(chan struct{})
+	var once atomic.Bool
+	var zombie *running
+	b.kafka.Fake.ControlKey(kmsg.TxnOffsetCommit.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if once.Swap(true) {
+			return nil, nil, false
+		}
+		b.kafka.Fake.SleepControl(func() { close(frozen); <-thaw })
+		return nil, nil, false
+	})
+	zombie = b.start(func(c *Config) { c.TransactionTimeout, c.SessionTimeout = time.Second, 2*time.Second })
+	b.feed(10, 2)
+	<-frozen
+	other := b.start(nil)
+	b.feed(10, 2)
+	kafkatest.Eventually(t, func() (bool, string) {
+		n := other.stage.records.Load()
+		return n > 0, fmt.Sprintf("the other member handled %d", n)
+	})
+	close(thaw)
+	b.feed(10, 2)
+	b.check()
+	_ = zombie
+}
+
+func TestTraceContextFollowsTheRecord(t *testing.T) {
+	b := newBed(t, 1)
+	b.fed["acme/app:1"] = 1
+	b.kafka.Produce(b.topics.Gateway(), kafka.Message{Key: []byte("acme/app:1"), Value: []byte("1"), Headers: []kafka.Header{
+		{Key: "traceparent", Value: []byte("00-abc-def-01")}, {Key: "x-other", Value: []byte("1")},
+	}})
+	b.start(nil)
+	b.check()
+	got := b.kafka.Committed(b.topics.Replica())[0].Headers
+	want := []kafka.Header{{Key: "traceparent", Value: []byte("00-abc-def-01")}}
+	if !slices.EqualFunc(got, want, func(a, b kafka.Header) bool { return a.Key == b.Key && string(a.Value) == string(b.Value) }) {
+		t.Errorf("headers %v, want %v", got, want)
+	}
+}
+
+func TestIdleCommitsDoNotWaitForTheInterval(t *testing.T) {
+	b := newBed(t, 1)
+	r := b.start(func(c *Config) { c.CommitInterval = 50 * time.Millisecond })
+	for range 5 {
+		b.feed(1, 1)
+		b.check()
+	}
+	if got := r.stage.batches.Load(); got < 5 {
+		t.Errorf("%d batches for 5 single records, want one each", got)
+	}
 }

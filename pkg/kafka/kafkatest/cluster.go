@@ -85,6 +85,48 @@ func (c *Cluster) Produce(topic string, msgs ...kafka.Message) {
 	}
 }
 
+// ProduceTo appends one record to a partition that its key does not choose.
+func (c *Cluster) ProduceTo(topic string, partition int32, m kafka.Message) {
+	c.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Config.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		c.t.Fatalf("test client: %v", err)
+	}
+	defer cl.Close()
+	r := &kgo.Record{Topic: topic, Partition: partition, Key: m.Key, Value: m.Value}
+	if err := cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+		c.t.Fatalf("produce to %s partition %d: %v", topic, partition, err)
+	}
+}
+
+// OpenTransaction writes messages and leaves their transaction open, as an
+// owner that stands still; finish ends it.
+func (c *Cluster) OpenTransaction(id string, timeout time.Duration, topic string, msgs ...kafka.Message) (finish func(commit bool)) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	c.t.Cleanup(cancel)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Config.Brokers...), kgo.TransactionalID(c.Config.Prefix+"."+id),
+		kgo.TransactionTimeout(timeout), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		c.t.Fatalf("test client: %v", err)
+	}
+	c.t.Cleanup(cl.Close)
+	if err := cl.BeginTransaction(); err != nil {
+		c.t.Fatalf("begin transaction: %v", err)
+	}
+	for _, m := range msgs {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: m.Key, Value: m.Value}).FirstErr(); err != nil {
+			c.t.Fatalf("produce in a transaction: %v", err)
+		}
+	}
+	return func(commit bool) {
+		c.t.Helper()
+		if err := cl.EndTransaction(ctx, kgo.TransactionEndTry(commit)); err != nil {
+			c.t.Fatalf("end transaction: %v", err)
+		}
+	}
+}
+
 // Committed reads every committed record of a topic, partition by partition.
 func (c *Cluster) Committed(topic string) []kafka.Record {
 	c.t.Helper()
