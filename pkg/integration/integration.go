@@ -135,6 +135,9 @@ type Settings map[string]any
 // Normalized is what a replica is.
 type Normalized struct {
 	Entities []Canonical
+	// References are records that Entities point to without using their fields:
+	// never waited for here, but fetched if nobody knows them.
+	References []Parent
 	// Failure stops the record: it has failed with this code until it changes.
 	Failure *Problem
 	// Ignored says why there is no canonical entity; used if Entities is empty.

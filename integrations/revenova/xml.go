@@ -1,0 +1,521 @@
+package revenova
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The budget of one XML document. encoding/xml has none of it in a token loop:
+// a million levels, 200,000 attributes and a trailing second document all pass.
+const (
+	maxXMLDepth      = 64
+	maxXMLElements   = 50_000
+	maxXMLAttributes = 256
+)
+
+// errXML is wrapped by every reason for which a document is refused.
+var errXML = errors.New("XML refused")
+
+type xmlKind uint8
+
+const (
+	xmlEOF xmlKind = iota
+	xmlStart
+	xmlEnd // also follows the start of an empty element
+	xmlText
+)
+
+type xmlAttr struct {
+	name  string // as written, with its prefix
+	value string // raw, between the quotes
+	quote byte
+}
+
+type xmlBinding struct {
+	prefix, uri string // uri raw
+	quote       byte
+}
+
+type xmlOpen struct {
+	name     string
+	bindings int // how many were in scope outside this element
+}
+
+// xmlScanner reads one well-formed, namespace-aware document within the
+// budget. Names, attributes and texts are substrings of the document. It knows
+// no entities but the predefined ones and refuses every declaration, so nothing
+// can ever be expanded.
+type xmlScanner struct {
+	doc string
+	pos int
+
+	// The current token.
+	start, end int // its place in doc
+	name       string
+	attrs      []xmlAttr
+	nameEnd    int // of a start tag: where its attributes begin
+	text       string
+	cdata      bool
+
+	open     []xmlOpen
+	bindings []xmlBinding
+	elements int
+	rootSeen bool
+	closeNow bool // an empty element's end comes next
+	popTo    int  // bindings to drop before the next token; -1 = none
+}
+
+func newXMLScanner(doc string) (*xmlScanner, error) {
+	if !utf8.ValidString(doc) {
+		return nil, fmt.Errorf("%w: not UTF-8; send the message as UTF-8", errXML)
+	}
+	for i := range len(doc) {
+		if c := doc[i]; c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+			return nil, fmt.Errorf("%w: control character %#x at byte %d", errXML, c, i)
+		}
+	}
+	if strings.Contains(doc, "\uFFFE") || strings.Contains(doc, "\uFFFF") {
+		return nil, fmt.Errorf("%w: a character that XML does not allow", errXML)
+	}
+	s := &xmlScanner{doc: doc, popTo: -1}
+	// A byte order mark and blank lines before the prolog occur in the field.
+	s.doc = strings.TrimPrefix(s.doc, "\uFEFF")
+	s.doc = strings.TrimLeft(s.doc, " \t\r\n")
+	if strings.HasPrefix(s.doc, "<?xml") && len(s.doc) > 5 && isXMLSpace(s.doc[5]) {
+		i := strings.Index(s.doc, "?>")
+		if i < 0 {
+			return nil, fmt.Errorf("%w: the prolog does not end", errXML)
+		}
+		if err := checkEncoding(s.doc[5:i]); err != nil {
+			return nil, err
+		}
+		s.pos = i + 2
+	}
+	return s, nil
+}
+
+func checkEncoding(prolog string) error {
+	i := strings.Index(prolog, "encoding")
+	if i < 0 {
+		return nil
+	}
+	v := strings.TrimLeft(prolog[i+len("encoding"):], " \t\r\n=")
+	if len(v) > 1 {
+		if name, _, ok := strings.Cut(v[1:], v[:1]); ok {
+			switch strings.ToLower(name) {
+			case "utf-8", "us-ascii":
+				return nil
+			}
+			return fmt.Errorf("%w: encoding %.20q; send the message as UTF-8", errXML, name)
+		}
+	}
+	return fmt.Errorf("%w: the prolog's encoding is not readable", errXML)
+}
+
+func (s *xmlScanner) depth() int { return len(s.open) }
+
+func (s *xmlScanner) fail(format string, args ...any) error {
+	return fmt.Errorf("%w at byte %d: %s", errXML, s.pos, fmt.Sprintf(format, args...))
+}
+
+// next reads one token; comments and processing instructions are skipped.
+func (s *xmlScanner) next() (xmlKind, error) {
+	if s.popTo >= 0 {
+		s.bindings = s.bindings[:s.popTo]
+		s.popTo = -1
+	}
+	if s.closeNow {
+		s.closeNow = false
+		s.start = s.end
+		s.pop()
+		return xmlEnd, nil
+	}
+	for {
+		s.start = s.pos
+		if s.pos == len(s.doc) {
+			if len(s.open) > 0 {
+				return xmlEOF, s.fail("the document ends inside <%s>", s.open[len(s.open)-1].name)
+			}
+			if !s.rootSeen {
+				return xmlEOF, s.fail("no element")
+			}
+			return xmlEOF, nil
+		}
+		if s.doc[s.pos] != '<' {
+			return s.readText()
+		}
+		if s.pos+1 == len(s.doc) {
+			return xmlEOF, s.fail("the document ends inside a tag")
+		}
+		switch s.doc[s.pos+1] {
+		case '/':
+			return s.readEnd()
+		case '?':
+			i := strings.Index(s.doc[s.pos+2:], "?>")
+			if i < 0 {
+				return xmlEOF, s.fail("a processing instruction does not end")
+			}
+			target := s.doc[s.pos+2 : s.pos+2+i]
+			if n := nameLen(target); n == 0 || strings.EqualFold(target[:n], "xml") ||
+				(n < len(target) && !isXMLSpace(target[n])) {
+				return xmlEOF, s.fail("a processing instruction is not readable")
+			}
+			s.pos += 2 + i + 2
+		case '!':
+			rest := s.doc[s.pos+2:]
+			switch {
+			case strings.HasPrefix(rest, "--"):
+				i := strings.Index(rest[2:], "--")
+				if i < 0 || len(rest) < i+5 || rest[2+i+2] != '>' {
+					return xmlEOF, s.fail("a comment does not end")
+				}
+				s.pos += 2 + 2 + i + 3
+			case strings.HasPrefix(rest, "[CDATA["):
+				i := strings.Index(rest, "]]>")
+				if i < 0 || len(s.open) == 0 {
+					return xmlEOF, s.fail("a CDATA section is not readable")
+				}
+				s.text, s.cdata = rest[7:i], true
+				s.pos += 2 + i + 3
+				s.end = s.pos
+				return xmlText, nil
+			default:
+				return xmlEOF, s.fail("document types and declarations are refused")
+			}
+		default:
+			return s.readStart()
+		}
+	}
+}
+
+func (s *xmlScanner) readText() (xmlKind, error) {
+	i := strings.IndexByte(s.doc[s.pos:], '<')
+	if i < 0 {
+		i = len(s.doc) - s.pos
+	}
+	t := s.doc[s.pos : s.pos+i]
+	if len(s.open) == 0 && strings.Trim(t, " \t\r\n") != "" {
+		return xmlEOF, s.fail("text outside of the root element")
+	}
+	if strings.Contains(t, "]]>") {
+		return xmlEOF, s.fail("]]> in a text")
+	}
+	s.text, s.cdata = t, false
+	s.pos += i
+	s.end = s.pos
+	return xmlText, nil
+}
+
+func (s *xmlScanner) readEnd() (xmlKind, error) {
+	s.pos += 2
+	n := nameLen(s.doc[s.pos:])
+	name := s.doc[s.pos : s.pos+n]
+	i := s.skipSpace(s.pos + n)
+	if i == len(s.doc) || s.doc[i] != '>' {
+		return xmlEOF, s.fail("an end tag is not readable")
+	}
+	if len(s.open) == 0 || s.open[len(s.open)-1].name != name {
+		return xmlEOF, s.fail("</%s> closes nothing that is open", name)
+	}
+	s.pos = i + 1
+	s.end = s.pos
+	s.pop()
+	return xmlEnd, nil
+}
+
+// pop closes the innermost element. Its bindings stay in scope for the reader
+// of this end tag.
+func (s *xmlScanner) pop() {
+	top := s.open[len(s.open)-1]
+	s.open = s.open[:len(s.open)-1]
+	s.name, s.popTo = top.name, top.bindings
+}
+
+func (s *xmlScanner) readStart() (xmlKind, error) {
+	if len(s.open) == 0 && s.rootSeen {
+		return xmlEOF, s.fail("a second root element")
+	}
+	s.pos++
+	n := nameLen(s.doc[s.pos:])
+	if n == 0 {
+		return xmlEOF, s.fail("a tag has no name")
+	}
+	s.name = s.doc[s.pos : s.pos+n]
+	s.pos += n
+	s.nameEnd = s.pos
+	s.attrs = s.attrs[:0]
+	outside := len(s.bindings)
+	for {
+		i := s.skipSpace(s.pos)
+		spaced := i > s.pos
+		s.pos = i
+		if s.pos == len(s.doc) {
+			return xmlEOF, s.fail("the document ends inside <%s>", s.name)
+		}
+		if c := s.doc[s.pos]; c == '>' {
+			s.pos++
+			break
+		} else if c == '/' {
+			if s.pos+1 == len(s.doc) || s.doc[s.pos+1] != '>' {
+				return xmlEOF, s.fail("a / inside <%s>", s.name)
+			}
+			s.pos += 2
+			s.closeNow = true
+			break
+		}
+		if !spaced {
+			return xmlEOF, s.fail("no space before an attribute of <%s>", s.name)
+		}
+		if err := s.readAttr(); err != nil {
+			return xmlEOF, err
+		}
+	}
+	s.end = s.pos
+	if s.elements++; s.elements > maxXMLElements {
+		return xmlEOF, s.fail("more than %d elements", maxXMLElements)
+	}
+	if len(s.open) == maxXMLDepth {
+		return xmlEOF, s.fail("deeper than %d levels", maxXMLDepth)
+	}
+	s.open = append(s.open, xmlOpen{s.name, outside})
+	s.rootSeen = true
+	return xmlStart, nil
+}
+
+func (s *xmlScanner) readAttr() error {
+	n := nameLen(s.doc[s.pos:])
+	if n == 0 {
+		return s.fail("an attribute of <%s> has no name", s.name)
+	}
+	name := s.doc[s.pos : s.pos+n]
+	i := s.skipSpace(s.pos + n)
+	if i == len(s.doc) || s.doc[i] != '=' {
+		return s.fail("attribute %s has no value", name)
+	}
+	i = s.skipSpace(i + 1)
+	if i == len(s.doc) || s.doc[i] != '"' && s.doc[i] != '\'' {
+		return s.fail("the value of attribute %s is not quoted", name)
+	}
+	quote := s.doc[i]
+	length := strings.IndexByte(s.doc[i+1:], quote)
+	if length < 0 {
+		return s.fail("the value of attribute %s does not end", name)
+	}
+	value := s.doc[i+1 : i+1+length]
+	if strings.IndexByte(value, '<') >= 0 {
+		return s.fail("a < in attribute %s", name)
+	}
+	if strings.IndexByte(value, '&') >= 0 {
+		if _, err := unescapeXML(value); err != nil {
+			return err
+		}
+	}
+	if len(s.attrs) == maxXMLAttributes {
+		return s.fail("more than %d attributes", maxXMLAttributes)
+	}
+	for _, a := range s.attrs {
+		if a.name == name {
+			return s.fail("attribute %s twice", name)
+		}
+	}
+	s.attrs = append(s.attrs, xmlAttr{name, value, quote})
+	if name == "xmlns" {
+		s.bindings = append(s.bindings, xmlBinding{"", value, quote})
+	} else if p, ok := strings.CutPrefix(name, "xmlns:"); ok {
+		s.bindings = append(s.bindings, xmlBinding{p, value, quote})
+	}
+	s.pos = i + 1 + length + 1
+	return nil
+}
+
+// space is the URI a prefix is bound to; ok is false where it is bound to
+// nothing. The default namespace is bound to "" unless the document says more.
+func (s *xmlScanner) space(prefix string) (uri string, ok bool) {
+	for i := len(s.bindings) - 1; i >= 0; i-- {
+		if s.bindings[i].prefix == prefix {
+			return s.bindings[i].uri, true
+		}
+	}
+	return "", prefix == ""
+}
+
+// element splits the current tag's name into its namespace and local name.
+func (s *xmlScanner) element() (uri, local string, err error) {
+	prefix, local := splitName(s.name)
+	uri, ok := s.space(prefix)
+	if !ok {
+		return "", "", s.fail("prefix %q of <%s> is bound to no namespace", prefix, s.name)
+	}
+	return uri, local, nil
+}
+
+// attr finds an attribute of the current start tag by namespace.
+func (s *xmlScanner) attr(uri, local string) (string, bool) {
+	for _, a := range s.attrs {
+		prefix, name := splitName(a.name)
+		if name != local || prefix == "" {
+			continue
+		}
+		if u, ok := s.space(prefix); ok && u == uri {
+			return a.value, true
+		}
+	}
+	return "", false
+}
+
+// skip reads to the end of the element whose start tag is current.
+func (s *xmlScanner) skip() error {
+	for depth := len(s.open) - 1; ; {
+		kind, err := s.next()
+		if err != nil {
+			return err
+		}
+		if kind == xmlEnd && len(s.open) == depth {
+			return nil
+		}
+	}
+}
+
+// content reads the element whose start tag is current to its end and returns
+// its text, or its inner XML verbatim where it holds elements.
+func (s *xmlScanner) content() (string, error) {
+	depth, from := len(s.open)-1, s.end
+	text, nested, parts := "", false, 0
+	for {
+		kind, err := s.next()
+		if err != nil {
+			return "", err
+		}
+		switch kind {
+		case xmlText:
+			t, err := s.decoded()
+			if err != nil {
+				return "", err
+			}
+			if parts++; parts == 1 {
+				text = t
+			} else {
+				text += t
+			}
+		case xmlStart:
+			nested = true
+		case xmlEnd:
+			if len(s.open) == depth {
+				if nested {
+					return s.doc[from:s.start], nil
+				}
+				return text, nil
+			}
+		case xmlEOF:
+			return "", s.fail("the document ends too early")
+		}
+	}
+}
+
+// decoded is the current text with entities replaced and line ends as XML
+// defines them.
+func (s *xmlScanner) decoded() (string, error) {
+	t := s.text
+	if strings.IndexByte(t, '\r') >= 0 {
+		t = strings.ReplaceAll(strings.ReplaceAll(t, "\r\n", "\n"), "\r", "\n")
+	}
+	if s.cdata || strings.IndexByte(t, '&') < 0 {
+		return t, nil
+	}
+	return unescapeXML(t)
+}
+
+func (s *xmlScanner) skipSpace(i int) int {
+	for i < len(s.doc) && isXMLSpace(s.doc[i]) {
+		i++
+	}
+	return i
+}
+
+func isXMLSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+// nameLen is the length of the name that s begins with. Names of Salesforce are
+// ASCII; others are refused.
+func nameLen(s string) int {
+	colon := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_':
+		case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.') && s[i-1] != ':':
+		case c == ':' && i > 0 && !colon && i+1 < len(s) && (isNameStart(s[i+1])):
+			colon = true
+		default:
+			return i
+		}
+	}
+	return len(s)
+}
+
+func isNameStart(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+}
+
+// splitName splits a name at its colon.
+func splitName(name string) (prefix, local string) {
+	if p, l, ok := strings.Cut(name, ":"); ok {
+		return p, l
+	}
+	return "", name
+}
+
+// unescapeXML replaces the predefined entities and character references.
+func unescapeXML(t string) (string, error) {
+	var b strings.Builder
+	b.Grow(len(t))
+	for {
+		i := strings.IndexByte(t, '&')
+		if i < 0 {
+			b.WriteString(t)
+			return b.String(), nil
+		}
+		b.WriteString(t[:i])
+		name, rest, ok := strings.Cut(t[i+1:], ";")
+		if !ok {
+			return "", fmt.Errorf("%w: an & that begins no entity", errXML)
+		}
+		switch name {
+		case "lt":
+			b.WriteByte('<')
+		case "gt":
+			b.WriteByte('>')
+		case "amp":
+			b.WriteByte('&')
+		case "quot":
+			b.WriteByte('"')
+		case "apos":
+			b.WriteByte('\'')
+		default:
+			r, err := charRef(name)
+			if err != nil {
+				return "", err
+			}
+			b.WriteRune(r)
+		}
+		t = rest
+	}
+}
+
+func charRef(name string) (rune, error) {
+	digits, ok := strings.CutPrefix(name, "#")
+	base := 10
+	if ok && strings.HasPrefix(digits, "x") {
+		digits, base = digits[1:], 16
+	}
+	if !ok || digits == "" || digits[0] == '+' || digits[0] == '-' {
+		return 0, fmt.Errorf("%w: unknown entity %.20q", errXML, name)
+	}
+	n, err := strconv.ParseUint(digits, base, 32)
+	if err != nil || !(n == 0x9 || n == 0xA || n == 0xD || n >= 0x20 && n <= 0xD7FF ||
+		n >= 0xE000 && n <= 0xFFFD || n >= 0x10000 && n <= 0x10FFFF) {
+		return 0, fmt.Errorf("%w: character reference %.20q", errXML, name)
+	}
+	return rune(n), nil
+}
