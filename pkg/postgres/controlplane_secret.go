@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 
 // ErrNoCredential reports a field that nothing is stored for.
 var ErrNoCredential = errors.New("no such credential is stored: apply the connection with it")
+
+// ErrCredentialsReplaced reports that other secrets were applied while a token
+// was refreshed with the old ones; the refreshed one is not stored.
+var ErrCredentialsReplaced = errors.New("the connection's secrets were replaced while its token was refreshed")
 
 func putSecrets(ctx context.Context, tx pgx.Tx, c controlplane.Commit) error {
 	for _, s := range c.Secrets {
@@ -144,6 +149,14 @@ func (p *ControlPlane) RefreshCredentials(ctx context.Context, tenant record.Ten
 	durable, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	err = pgx.BeginFunc(durable, session, func(tx pgx.Tx) error {
+		// Somebody may have applied other secrets meanwhile: theirs are newer.
+		now, err := readCredentials(durable, tx, tenant, connection, "FOR UPDATE")
+		if err != nil {
+			return err
+		}
+		if !slices.EqualFunc(stored, now, func(a, b Credential) bool { return a.Field == b.Field && a.Version == b.Version }) {
+			return ErrCredentialsReplaced
+		}
 		for _, c := range replaced {
 			var expires *time.Time
 			if !c.ExpiresAt.IsZero() {
