@@ -1,0 +1,211 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/canonical"
+	"github.com/fluxnex/fluxnex/pkg/fault"
+	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/mapping"
+	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/stage"
+)
+
+// row is one destination object of a record at a target, before anything is
+// mapped.
+type row struct {
+	object   string
+	entities []canonical.Entity // all that the record is or was
+	deleted  bool
+	reason   string // why it is to be taken back
+	problems []integration.Problem
+}
+
+// route makes a record's commands for all targets.
+func (w *work) route(ctx context.Context, input int, c *record.Canonical, now time.Time, s *stage.Settled, res *stage.Result) error {
+	s.Outcome = "unrouted"
+	if t, ok := w.snapshot.Tenant(c.TenantID); !ok || t.Disabled {
+		return nil
+	}
+	values, err := ready(c)
+	if err != nil {
+		return err
+	}
+	lineage := c.Lineage.WithHop(Name, now)
+	for _, t := range w.plan(c.TenantID) {
+		rows, in, err := w.rows(ctx, t, c, values)
+		if err != nil {
+			return err
+		}
+		commands, notifications, err := w.commands(ctx, t, c, rows, in)
+		if err != nil {
+			return err
+		}
+		for i := range commands {
+			commands[i].Lineage = lineage
+			if s.Outcome != "invalid" {
+				s.Outcome = "routed"
+			}
+		}
+		for i := range notifications {
+			n := &notifications[i]
+			n.At, n.Lineage = now, lineage
+			s.Outcome, s.Class, s.Code = "invalid", fault.Business, n.Code
+		}
+		if err := w.emit(input, c, commands, notifications, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready decodes the entities that may be sent.
+func ready(c *record.Canonical) (map[canonical.Entity]integration.Entity, error) {
+	if c.Status != record.StatusReady {
+		return nil, nil
+	}
+	out := make(map[canonical.Entity]integration.Entity, len(c.Entities))
+	for _, e := range c.Entities {
+		if e.State != record.EntityReady {
+			continue
+		}
+		entity := canonical.Entity(e.Entity)
+		v, err := canonical.Decode(entity, e.Body)
+		if err != nil {
+			return nil, fault.Unreadable("canonical_body", err)
+		}
+		out[entity] = integration.Entity{Entity: entity, CanonicalID: e.CanonicalID, Value: v}
+	}
+	return out, nil
+}
+
+// rows sorts a record's entities by the objects they are at a target, and
+// collects what is to be mapped.
+func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values map[canonical.Entity]integration.Entity) ([]*row, integration.Source, error) {
+	in := integration.Source{RecordID: c.RecordID, Fields: c.SourceFields}
+	var rows []*row
+	for _, e := range c.Entities {
+		entity := canonical.Entity(e.Entity)
+		object := t.integration.Map.Of(entity)
+		conditions, routed := t.conditions[entity]
+		if object == "" || !routed {
+			continue
+		}
+		i := slices.IndexFunc(rows, func(r *row) bool { return r.object == object })
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, &row{object: object})
+		}
+		r := rows[i]
+		r.entities = append(r.entities, entity)
+		value, isReady := values[entity]
+		if !isReady {
+			r.deleted = r.deleted || e.State == record.EntityDeleted
+			r.reason = whyNot(c, e)
+			in.Former = append(in.Former, entity)
+			continue
+		}
+		passes, problem, err := w.passes(ctx, conditions, value, c.SourceFields)
+		switch {
+		case err != nil:
+			return nil, in, err
+		case problem != nil:
+			r.problems = append(r.problems, *problem)
+		case passes:
+			in.Entities = append(in.Entities, value)
+			continue
+		}
+		r.reason = "filtered: the route's condition does not hold"
+		in.Former = append(in.Former, entity)
+	}
+	return rows, in, nil
+}
+
+// whyNot is the reason for taking an entity back.
+func whyNot(c *record.Canonical, e record.CanonicalEntity) string {
+	switch {
+	case e.State == record.EntityDeleted:
+		return "deleted at the source"
+	case e.State == record.EntityWithdrawn && e.Reason != "":
+		return "withdrawn: " + e.Reason
+	case c.Code != "":
+		return string(c.Status) + ": " + c.Code
+	case c.Status != record.StatusReady:
+		return string(c.Status)
+	}
+	return string(e.State)
+}
+
+// passes reports whether one of a route's conditions holds. A condition that
+// fails on this record's data is the customer's problem.
+func (w *work) passes(ctx context.Context, conditions []string, e integration.Entity, fields []record.Field) (bool, *integration.Problem, error) {
+	var problem *integration.Problem
+	for _, when := range conditions {
+		if when == "" {
+			return true, nil, nil
+		}
+		f, err := w.router.compiler.Filter(e.Entity, when)
+		if err == nil {
+			var ok bool
+			if ok, err = f.Match(ctx, e, fields); ok {
+				return true, nil, nil
+			}
+		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+			return false, nil, err
+		}
+		problem = &integration.Problem{
+			Code: "route_condition", Field: "when",
+			Message: fmt.Sprintf("The condition of the route for %s cannot be decided: %v", e.Entity, err),
+			Remedy:  "Correct the route's condition, or fill the field it uses in the source record.",
+		}
+	}
+	return false, problem, nil
+}
+
+// override applies the tenant's mappings of every entity in an object.
+func (w *work) override(ctx context.Context, t *target, c *record.Canonical, o *integration.Object, in integration.Source) (version int64, problems []integration.Problem, err error) {
+	for _, e := range o.Entities {
+		declared, ok := w.snapshot.Mapping(c.TenantID, e, t.connection.App)
+		if !ok {
+			continue
+		}
+		version = max(version, declared.Version)
+		m, err := w.router.compiler.Mapping(declared, t.schemas)
+		if err != nil {
+			problems = append(problems, integration.Problem{
+				Code: "mapping_invalid", Field: string(e),
+				Message: fmt.Sprintf("The mapping of %s to %s does not compile: %v", e, t.connection.App, err),
+				Remedy:  "Correct the mapping and apply it again.",
+			})
+			continue
+		}
+		if err := m.Apply(ctx, o, in); err != nil {
+			f := (*mapping.FieldError)(nil)
+			if !errors.As(err, &f) {
+				return 0, nil, err
+			}
+			problems = append(problems, integration.Problem{
+				Code: "mapping_failed", Field: f.Field,
+				Message: fmt.Sprintf("The expression for %s failed on this record: %v", f.Field, f.Err),
+				Remedy:  "Correct the expression in the mapping, or the data it uses in the source record.",
+			})
+			continue
+		}
+		for _, path := range integration.Missing(o, m.Required...) {
+			problems = append(problems, integration.Problem{
+				Code: "missing_field", Field: path,
+				Message: fmt.Sprintf("%s has no %s, which your mapping requires.", o.Type, path),
+				Remedy:  fmt.Sprintf("Fill the field in the source record, or take %s out of the mapping's required fields.", path),
+			})
+		}
+	}
+	return version, problems, nil
+}
