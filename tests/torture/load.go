@@ -47,11 +47,17 @@ type Load struct {
 	Attempts int
 	// Pause between two attempts of one message.
 	Pause time.Duration
-	Log   io.Writer
+	// Timeout of one attempt; 0 is Salesforce's, 60 s.
+	Timeout time.Duration
+	Log     io.Writer
 	// Progress is told after each message that is done with; may be nil.
 	Progress func(done, total int)
+}
 
+// intentLog is written by many senders.
+type intentLog struct {
 	mu sync.Mutex
+	w  io.Writer
 }
 
 // Summary is what a load did.
@@ -67,12 +73,17 @@ func (l *Load) Run(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
+	timeout := l.Timeout
+	if timeout == 0 {
+		timeout = time.Minute
+	}
 	client := &http.Client{
-		Timeout:   30 * time.Second,
+		Timeout:   timeout,
 		Transport: &http.Transport{MaxIdleConnsPerHost: l.Senders, DisableCompression: true},
 	}
 	defer client.CloseIdleConnections()
 	start := time.Now()
+	log := &intentLog{w: l.Log}
 	queue := make(chan *Message)
 	var (
 		wg       sync.WaitGroup
@@ -84,7 +95,7 @@ func (l *Load) Run(ctx context.Context) (Summary, error) {
 	for range l.Senders {
 		wg.Go(func() {
 			for m := range queue {
-				attempts, acked, err := l.send(ctx, client, m)
+				attempts, acked, err := l.send(ctx, client, log, m)
 				mu.Lock()
 				summary.Attempts += attempts
 				summary.Notifications += len(m.Edits)
@@ -134,7 +145,7 @@ func (l *Load) feed(ctx context.Context, messages []Message, queue chan<- *Messa
 }
 
 // send repeats one message until it is acked or its attempts are spent.
-func (l *Load) send(ctx context.Context, client *http.Client, m *Message) (attempts int, acked bool, err error) {
+func (l *Load) send(ctx context.Context, client *http.Client, log *intentLog, m *Message) (attempts int, acked bool, err error) {
 	t := l.Plan.Tenants[m.Tenant]
 	edits := make([]string, len(m.Edits))
 	for i, e := range m.Edits {
@@ -143,7 +154,7 @@ func (l *Load) send(ctx context.Context, client *http.Client, m *Message) (attem
 	for l.Attempts == 0 || attempts < l.Attempts {
 		attempts++
 		note := Intent{Event: Sent, Message: m.Number, Tenant: t.ID, Attempt: attempts, Edits: edits}
-		if err := l.note(note); err != nil {
+		if err := log.note(note); err != nil {
 			return attempts, false, err
 		}
 		req, err := m.Request(l.Gateways[(m.Number+attempts)%len(l.Gateways)], t, time.Now())
@@ -151,7 +162,7 @@ func (l *Load) send(ctx context.Context, client *http.Client, m *Message) (attem
 			return attempts, false, err
 		}
 		note.Event, note.Status, note.Detail = post(ctx, client, req, m.JSON)
-		if err := l.note(note); err != nil {
+		if err := log.note(note); err != nil {
 			return attempts, false, err
 		}
 		if note.Event == Acked {
@@ -190,7 +201,7 @@ func post(ctx context.Context, client *http.Client, req *http.Request, change bo
 }
 
 // note appends to the intent log: "sent" is there before the bytes leave.
-func (l *Load) note(i Intent) error {
+func (l *intentLog) note(i Intent) error {
 	i.At = time.Now()
 	line, err := json.Marshal(i)
 	if err != nil {
@@ -198,7 +209,7 @@ func (l *Load) note(i Intent) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, err = l.Log.Write(append(line, '\n'))
+	_, err = l.w.Write(append(line, '\n'))
 	return err
 }
 
