@@ -127,3 +127,38 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // DeclaredField is the owner field of a secret's declared copy: the two
 // ciphertexts of one credential cannot be exchanged.
 func DeclaredField(field string) string { return "declared:" + field }
+
+// Declared is the object as a YAML file would declare it, in JSON and in the
+// order of its fields; it can be applied again.
+func (o StoredObject) Declared() ([]byte, error) {
+	spec, err := o.decode()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(spec)
+}
+
+// Summary is one short line about the object.
+func (o StoredObject) Summary() string {
+	spec, err := o.decode()
+	if err != nil {
+		return err.Error()
+	}
+	switch s := spec.(type) {
+	case *TenantSpec:
+		if s.Disabled {
+			return "slug " + s.Slug + ", disabled"
+		}
+		return "slug " + s.Slug
+	case *ConnectionSpec:
+		return s.App + " account " + s.RemoteAccount
+	case *RouteSpec:
+		if s.When != "" {
+			return "when " + s.When
+		}
+		return "always"
+	case *MappingSpec:
+		return fmt.Sprintf("%d fields, %d required", len(s.Fields), len(s.Required))
+	}
+	return ""
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxnex/fluxnex/pkg/canonical"
 	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
 // maxBodyLimit is what fits into one message of the gateway topic.
@@ -23,17 +24,17 @@ var (
 
 // Catalog is what the platform can do: objects are validated against it.
 type Catalog struct {
-	Apps []*integration.Integration
-	// CheckWhen and CheckField compile a CEL expression of a route or a mapping;
-	// nil checks nothing.
-	CheckWhen  func(e canonical.Entity, expression string) error
-	CheckField func(e canonical.Entity, app, path, expression string) error
+	Apps []integration.Integration
+	// CheckWhen compiles a route's condition, CheckMapping the fields of a
+	// mapping against its app's objects; nil checks nothing.
+	CheckWhen    func(e canonical.Entity, expression string) error
+	CheckMapping func(m *Mapping, objects []integration.ObjectSchema) error
 }
 
 func (c Catalog) app(name string) *integration.Integration {
-	for _, a := range c.Apps {
-		if a.App == name {
-			return a
+	for i := range c.Apps {
+		if c.Apps[i].App == name {
+			return &c.Apps[i]
 		}
 	}
 	return nil
@@ -41,9 +42,9 @@ func (c Catalog) app(name string) *integration.Integration {
 
 func (c Catalog) appNames(want func(*integration.Integration) bool) []string {
 	var names []string
-	for _, a := range c.Apps {
-		if want(a) {
-			names = append(names, a.App)
+	for i := range c.Apps {
+		if want(&c.Apps[i]) {
+			names = append(names, c.Apps[i].App)
 		}
 	}
 	return names
@@ -292,41 +293,20 @@ func (v *validation) mapping(o *Object, m *MappingSpec) {
 	if !v.entityOf(o, app, m.Entity) {
 		return
 	}
-	for _, path := range sortedKeys(m.Fields) {
-		v.destinationField(o, "fields."+path, path, app, m.Entity)
-		if v.catalog.CheckField != nil {
-			if err := v.catalog.CheckField(canonical.Entity(m.Entity), m.App, path, m.Fields[path]); err != nil {
-				v.fail(o, "fields."+path, "fields.%s: %s", path, err)
-			}
+	if v.catalog.CheckMapping == nil {
+		return
+	}
+	// One field at a time, so that each problem is told where it is.
+	check := func(where string, fields map[string]string, required []string) {
+		one := Mapping{Tenant: record.TenantID(m.Tenant), Entity: canonical.Entity(m.Entity), App: m.App, Fields: fields, Required: required}
+		if err := v.catalog.CheckMapping(&one, app.Map.Describe()); err != nil {
+			v.fail(o, where, "%s", err)
 		}
+	}
+	for _, path := range sortedKeys(m.Fields) {
+		check("fields."+path, map[string]string{path: m.Fields[path]}, nil)
 	}
 	for i, path := range m.Required {
-		v.destinationField(o, fmt.Sprintf("required.%d", i), path, app, m.Entity)
+		check(fmt.Sprintf("required.%d", i), nil, []string{path})
 	}
-}
-
-// destinationField checks a path against the object the entity becomes; open
-// objects take any.
-func (v *validation) destinationField(o *Object, where, path string, app *integration.Integration, entity string) {
-	object := app.Map.Of(canonical.Entity(entity))
-	var known []string
-	for _, schema := range app.Map.Describe() {
-		if schema.Object != object {
-			continue
-		}
-		if schema.Open {
-			return
-		}
-		head, _, _ := strings.Cut(path, ".")
-		for _, f := range schema.Fields {
-			if first, _, _ := strings.Cut(f.Path, "."); first == head {
-				return
-			}
-			known = append(known, f.Path)
-		}
-	}
-	if known == nil {
-		return // the app does not describe this object
-	}
-	v.fail(o, where, "%s: %s's %s has no field %q%s", where, app.App, object, path, didYouMean(path, known))
 }
