@@ -74,7 +74,7 @@ func (r *Reader) unread(ctx context.Context, topic string, p int32, from, end in
 	if from >= end {
 		return 0, nil
 	}
-	pg, err := r.read(ctx, topic, p, from, 0)
+	pg, err := r.read(ctx, topic, p, from, peekBytes, 0)
 	if err != nil {
 		return 0, err
 	}

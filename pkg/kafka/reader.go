@@ -18,6 +18,7 @@ import (
 const (
 	readMaxWait  = 250 * time.Millisecond
 	readMaxBytes = 4 << 20
+	peekBytes    = 16 << 10 // a broker sends the first batch whole, whatever its size
 
 	// emptyReads in a row, below the last stable offset, are the proof that
 	// compaction left nothing there. One alone may be a throttled answer.
@@ -135,7 +136,7 @@ func listed(l kadm.ListedOffsets, err error) func(topic string) (map[int32]int64
 // At reads the one record at an offset; false if there is none (a marker,
 // compacted away, aborted, or not yet there).
 func (r *Reader) At(ctx context.Context, topic string, partition int32, offset int64) (Record, bool, error) {
-	page, err := r.read(ctx, topic, partition, offset, 0)
+	page, err := r.read(ctx, topic, partition, offset, peekBytes, 0)
 	if err != nil {
 		return Record{}, false, err
 	}
@@ -153,7 +154,7 @@ func (r *Reader) At(ctx context.Context, topic string, partition int32, offset i
 func (r *Reader) Range(ctx context.Context, topic string, partition int32, from, to int64, fn func(page []Record, next int64) error) error {
 	empty := 0
 	for from < to {
-		page, err := r.read(ctx, topic, partition, from, readMaxWait)
+		page, err := r.read(ctx, topic, partition, from, readMaxBytes, readMaxWait)
 		if errors.Is(err, kerr.OffsetOutOfRange) {
 			if from, err = r.moveUp(ctx, topic, partition, from); err != nil {
 				return err
@@ -203,11 +204,11 @@ type page struct {
 }
 
 // read is one fetch, repeated on transient failures until ctx ends.
-func (r *Reader) read(ctx context.Context, topic string, partition int32, offset int64, wait time.Duration) (page, error) {
+func (r *Reader) read(ctx context.Context, topic string, partition int32, offset int64, size int32, wait time.Duration) (page, error) {
 	backoff := backoffMin
 	fresh := false
 	for {
-		pg, err := r.fetch(ctx, topic, partition, offset, wait, fresh)
+		pg, err := r.fetch(ctx, topic, partition, offset, size, wait, fresh)
 		if err == nil || errors.Is(err, kerr.OffsetOutOfRange) || ctx.Err() != nil {
 			return pg, err
 		}
@@ -220,7 +221,7 @@ func (r *Reader) read(ctx context.Context, topic string, partition int32, offset
 	}
 }
 
-func (r *Reader) fetch(ctx context.Context, topic string, partition int32, offset int64, wait time.Duration, fresh bool) (page, error) {
+func (r *Reader) fetch(ctx context.Context, topic string, partition int32, offset int64, size int32, wait time.Duration, fresh bool) (page, error) {
 	m, err := r.meta(ctx, topic, fresh)
 	if err != nil {
 		return page{}, err
@@ -232,12 +233,12 @@ func (r *Reader) fetch(ctx context.Context, topic string, partition int32, offse
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(wait.Milliseconds())
 	req.MinBytes = 1
-	req.MaxBytes = readMaxBytes
+	req.MaxBytes = size
 	req.IsolationLevel = 1
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.TopicID = topic, m.id
 	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = partition, offset, readMaxBytes
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = partition, offset, size
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 
