@@ -19,14 +19,14 @@ func All() []integration.Integration {
 }
 
 // Lookup finds an integration by its app's name.
-func Lookup(app string) (*integration.Integration, bool) {
+func Lookup(app string) (integration.Integration, bool) {
 	switch app {
 	case revenova.App:
-		return revenova.New(), true
+		return *revenova.New(), true
 	case quickbooks.App:
-		return quickbooks.New(), true
+		return *quickbooks.New(), true
 	case hubspot.App:
-		return hubspot.New(), true
+		return *hubspot.New(), true
 	}
-	return nil, false
+	return integration.Integration{}, false
 }

@@ -1,0 +1,173 @@
+package replica
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// unversioned is a field's Version where the record has one and the value has
+// none. It orders before every version that a source gives.
+const unversioned = "-"
+
+// merged is what an observation does to a replica.
+type merged struct {
+	next    record.Replica
+	changed bool // anything at all, versions included
+	older   bool // nothing of it is news
+	tie     bool // two values at one version
+	ignored bool // a value differs from a newer one that is kept
+}
+
+// merge folds an observation into prev (nil: unknown). authoritative: the
+// source was asked, so at an equal version its value is the right one.
+func merge(prev *record.Replica, o integration.Observation, authoritative bool, parser int32) merged {
+	var m merged
+	if prev != nil {
+		m.next = *prev
+	}
+	n := &m.next
+	known := prev != nil && (prev.Presence == record.PresenceLive || prev.Presence == record.PresenceDeleted)
+	reparsed := known && parser > prev.ParserVersion
+	if !known {
+		n.Fields, n.ParserVersion = nil, 0
+	}
+	if o.EntityType != "" && (n.EntityType == "" || o.Version >= n.Version) {
+		m.changed = m.changed || n.EntityType != o.EntityType
+		n.EntityType = o.EntityType
+	}
+	m.presence(prev, known, o, authoritative)
+	m.fields(n.Version, o, known, authoritative || reparsed)
+	if o.Version > n.Version {
+		m.raise(o.Version)
+	}
+	if parser > n.ParserVersion {
+		n.ParserVersion = parser
+		m.changed = m.changed || reparsed
+	}
+	m.older = known && !m.changed && o.Version < n.Version
+	return m
+}
+
+// presence decides whether the record is there. A deletion has a version like
+// every other change; at an equal version the deletion wins, because nothing
+// follows it.
+func (m *merged) presence(prev *record.Replica, known bool, o integration.Observation, authoritative bool) {
+	n := &m.next
+	want := record.PresenceLive
+	if o.Deleted {
+		want = record.PresenceDeleted
+	}
+	switch {
+	case !known:
+		// Absent at a version stays absent for everything that is not newer.
+		if prev != nil && prev.Version != "" && o.Version <= prev.Version && !authoritative {
+			return
+		}
+	case o.Version < n.Version:
+		return
+	case o.Version == n.Version && n.Presence != want && !authoritative:
+		m.tie = n.Version != "" // without versions the fetch follows anyway
+		if !o.Deleted && n.Version != "" {
+			return
+		}
+	}
+	if n.Presence != want {
+		n.Presence, n.Detail, m.changed = want, "", true
+	}
+}
+
+// fields merges the values. base is the record's version before the merge,
+// which Field.Version "" stands for.
+func (m *merged) fields(base string, o integration.Observation, known, authoritative bool) {
+	incoming := slices.Clone(o.Fields)
+	slices.SortFunc(incoming, func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) })
+	out := make([]record.Field, 0, max(len(m.next.Fields), len(incoming)))
+	old := m.next.Fields
+	for len(old) > 0 || len(incoming) > 0 {
+		switch {
+		case len(incoming) == 0 || len(old) > 0 && old[0].Name < incoming[0].Name:
+			f := old[0]
+			old = old[1:]
+			if o.Complete && effective(f, base) <= o.Version && o.Version >= base {
+				m.changed = true // the source has it no more
+				continue
+			}
+			out = append(out, f)
+		case len(old) == 0 || incoming[0].Name < old[0].Name:
+			f := incoming[0]
+			incoming = incoming[1:]
+			if known && o.Complete && o.Version < base {
+				continue // a newer complete record does not have it
+			}
+			out = append(out, at(f, o.Version, base))
+			m.changed = true
+		default:
+			out = append(out, m.field(old[0], incoming[0], o.Version, base, authoritative))
+			old, incoming = old[1:], incoming[1:]
+		}
+	}
+	m.next.Fields = out
+}
+
+// field decides between the stored and the incoming value of one field.
+func (m *merged) field(have, got record.Field, version, base string, authoritative bool) record.Field {
+	at0 := effective(have, base)
+	same := sameValue(have, got)
+	if version < at0 {
+		m.ignored = m.ignored || !same
+		return have
+	}
+	if version == at0 {
+		if same {
+			return have
+		}
+		if !authoritative {
+			m.tie = true
+		}
+		m.changed = true
+		return at(got, version, base)
+	}
+	m.changed = true
+	return at(got, version, base)
+}
+
+// raise makes version the record's own: fields that are at it say so by
+// saying nothing, all others name theirs.
+func (m *merged) raise(version string) {
+	base := m.next.Version
+	for i := range m.next.Fields {
+		f := &m.next.Fields[i]
+		v := effective(*f, base)
+		f.Version = ""
+		*f = at(*f, v, version)
+	}
+	m.next.Version = version
+	m.changed = true
+}
+
+// effective is the version a field's value was seen at.
+func effective(f record.Field, base string) string {
+	switch f.Version {
+	case "":
+		return base
+	case unversioned:
+		return ""
+	}
+	return f.Version
+}
+
+// at writes a field's version relative to the record's.
+func at(f record.Field, version, base string) record.Field {
+	switch version {
+	case base:
+		f.Version = ""
+	case "":
+		f.Version = unversioned
+	default:
+		f.Version = version
+	}
+	return f
+}

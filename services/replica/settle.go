@@ -1,0 +1,73 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/stage"
+)
+
+// Settle wakes the records that used a changed parent's fields. The parent is in
+// the view by now; the normalizer registers a child first and looks at the view
+// then. In that order neither side can miss the other.
+func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
+	newest := make(map[record.Key]stage.Change, len(changes))
+	parents := make([]record.Key, 0, len(changes))
+	for _, c := range changes {
+		if _, seen := newest[c.Key]; !seen {
+			parents = append(parents, c.Key)
+		}
+		newest[c.Key] = c
+	}
+	users, err := s.deps.Dependents.Of(ctx, parents)
+	if err != nil {
+		return fmt.Errorf("who uses the changed records: %w", err)
+	}
+	var wakes []record.GatewayEvent
+	woken := map[record.Key]bool{}
+	for _, key := range parents {
+		children := users[key]
+		if len(children) == 0 {
+			continue
+		}
+		parent, err := s.deps.Codecs.Replica.Decode(ctx, newest[key].Value)
+		if err != nil {
+			return fmt.Errorf("changed record %s: %w", key, err)
+		}
+		digest := record.Digest(parent, s.used(parent))
+		for child, seen := range children {
+			if seen == digest || woken[child] {
+				continue
+			}
+			tenant, id, err := child.Parse()
+			if err != nil {
+				continue // not a key that anybody can be woken by
+			}
+			woken[child] = true
+			wakes = append(wakes, record.GatewayEvent{
+				TenantID: tenant, SourceApp: id.App(), RecordID: id,
+				GatewayID: "gw-" + uuid.NewString(), Origin: record.OriginWake, ReceivedAt: s.deps.Now(),
+				Outcome: record.OutcomeNone, Detail: string(parent.RecordID) + " changed",
+			})
+		}
+	}
+	if len(wakes) == 0 {
+		return nil
+	}
+	if _, err := s.deps.Inbox.Send(ctx, wakes, nil); err != nil {
+		return fmt.Errorf("wake %d dependents: %w", len(wakes), err)
+	}
+	return nil
+}
+
+// used names the fields that dependents of a record use.
+func (s *Stage) used(r *record.Replica) []string {
+	app, ok := s.deps.Integrations(r.SourceApp)
+	if !ok || app.Normalize == nil {
+		return nil
+	}
+	return app.Normalize.Used(r.EntityType)
+}
