@@ -1,0 +1,59 @@
+# `make help` lists every target.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CACHE ?= $(or $(FLUXNEX_CACHE),.cache)
+LINT := $(CACHE)/bin/golangci-lint
+# Packages whose goroutines share state; the race detector costs the others time only.
+RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... ./pkg/redis/... ./pkg/stage/... ./schemas/... ./services/...
+# Whole processes and many records: one package at a time, after the rest.
+HEAVY := ./tests/e2e/...
+REST = $(shell go list ./... | grep -v '/tests/e2e')
+
+.PHONY: help build check test demo bench clean lint vet unit race e2e suite
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/fluxnex
+	go build -trimpath -o bin/fluxnex ./cmd/fluxnex
+
+demo: ## the whole platform in one process, one record's journey; Ctrl-C ends it, data stay in .fluxnex
+	@[ -x bin/fluxnex ] || echo "building bin/fluxnex; the first build takes minutes"
+	@go build -trimpath -o bin/fluxnex ./cmd/fluxnex
+	@exec bin/fluxnex demo
+
+check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few minutes
+	tools/gotest.sh -short -timeout 10m $(REST)
+
+test: vet lint ## the whole suite on the real parts it finds or can install; REQUIRE=all fails on a skip
+	@tools/parts/install.sh || [ "$(REQUIRE)" != all ]
+	tools/parts/with-parts.sh $(MAKE) --no-print-directory suite
+
+suite: unit race e2e
+
+unit: # layers, schemas and fuzz corpora are among them
+	tools/gotest.sh -timeout 15m $(REST)
+
+race:
+	tools/gotest.sh -race -timeout 15m $(RACE)
+
+e2e:
+	tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
+
+vet:
+	go vet ./...
+
+lint: $(LINT)
+	$(LINT) run ./...
+
+# Built once: its sources are 200 modules.
+$(LINT): tools/go.sum
+	@echo "building golangci-lint; once, minutes"
+	@mkdir -p $(@D)
+	go build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bench: ## codec and stage benchmarks
+	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...
+
+clean: ## remove what was built; the cache stays
+	rm -rf bin
