@@ -22,10 +22,13 @@ const defaultUnique = "fluxnex_record_id"
 
 // New is the integration.
 func New() *integration.Integration {
-	return &integration.Integration{App: App, Short: "hs", Map: mapper{}, Deliver: deliverer{}}
+	return &integration.Integration{App: App, Short: "hs", Map: newMapper(), Deliver: deliverer{}}
 }
 
-type mapper struct{}
+// mapper keeps the schemas, which every validation reads.
+type mapper struct{ schemas []integration.ObjectSchema }
+
+func newMapper() mapper { return mapper{schemas: describe()} }
 
 type deliverer struct{}
 

@@ -16,7 +16,10 @@ const (
 	maxName = 255
 )
 
-func (mapper) Describe() []integration.ObjectSchema {
+// Describe returns what must not be changed.
+func (m mapper) Describe() []integration.ObjectSchema { return m.schemas }
+
+func describe() []integration.ObjectSchema {
 	texts := func(names ...string) []integration.FieldSchema {
 		var f []integration.FieldSchema
 		for _, n := range names {
@@ -55,7 +58,7 @@ func (mapper) Describe() []integration.ObjectSchema {
 
 // Validate cuts names and lower-cases what HubSpot lower-cases itself, and
 // reports everything else.
-func (mapper) Validate(o *integration.Object) []integration.Problem {
+func (m mapper) Validate(o *integration.Object) []integration.Problem {
 	for _, f := range []string{"name", "firstname", "lastname", "dealname"} {
 		if s, ok := o.Payload[f].(string); ok {
 			if r := []rune(s); len(r) > maxName {
@@ -70,7 +73,7 @@ func (mapper) Validate(o *integration.Object) []integration.Problem {
 	}
 	rename(o)
 	var problems []integration.Problem
-	for _, s := range (mapper{}).Describe() {
+	for _, s := range m.schemas {
 		if s.Object == o.Object {
 			problems = append(problems, integration.Check(o, s)...)
 		}

@@ -99,7 +99,7 @@ func (d document) object(typ string, id record.ID, s integration.Settings, detai
 			amount = amount.Neg() // a credit is positive in its own type
 		}
 		line := map[string]any{"Amount": amount.Number()}
-		put(line, "Description", describe(l))
+		put(line, "Description", lineText(l))
 		detail(l, line, l.Kind)
 		list = append(list, line)
 	}
@@ -126,7 +126,7 @@ func (d document) balanced() []canonical.Line {
 	return lines
 }
 
-func describe(l canonical.Line) string {
+func lineText(l canonical.Line) string {
 	if l.Description != "" {
 		return l.Description
 	}

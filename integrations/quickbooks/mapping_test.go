@@ -29,7 +29,7 @@ func mapped(t *testing.T, s integration.Settings, values ...any) []integration.O
 		}
 		in.Entities = append(in.Entities, integration.Entity{Entity: e, Value: v})
 	}
-	return mapper{}.Objects(in, integration.Account{Remote: "9130", Settings: s})
+	return newMapper().Objects(in, integration.Account{Remote: "9130", Settings: s})
 }
 
 func payload(t *testing.T, o integration.Object) string {
@@ -56,7 +56,7 @@ func TestVendorMapping(t *testing.T) {
 	if got := payload(t, o); got != want {
 		t.Errorf("vendor is\n%s, want\n%s", got, want)
 	}
-	if p := (mapper{}).Validate(&o); len(p) != 0 {
+	if p := newMapper().Validate(&o); len(p) != 0 {
 		t.Errorf("a whole vendor has problems: %v", p)
 	}
 	if o.Name != "Acme Trucking" {
@@ -70,7 +70,7 @@ func TestVendorAndCustomerOfOneAccountHaveTwoNames(t *testing.T) {
 	for _, p := range []canonical.Party{acme(), long} {
 		o := mapped(t, nil, &canonical.Vendor{Party: p}, &canonical.Customer{Party: p})
 		for i := range o {
-			(mapper{}).Validate(&o[i])
+			newMapper().Validate(&o[i])
 		}
 		if o[0].Name == o[1].Name || !strings.HasSuffix(o[0].Name, " (V)") {
 			t.Errorf("vendor %q, customer %q", o[0].Name, o[1].Name)
@@ -80,7 +80,7 @@ func TestVendorAndCustomerOfOneAccountHaveTwoNames(t *testing.T) {
 		}
 	}
 	in := integration.Source{Former: []canonical.Entity{canonical.TMSCustomer}, Entities: []integration.Entity{{Entity: canonical.TMSVendor, Value: &canonical.Vendor{Party: acme()}}}}
-	if o := (mapper{}).Objects(in, integration.Account{}); o[0].Name != "Acme Trucking (V)" {
+	if o := newMapper().Objects(in, integration.Account{}); o[0].Name != "Acme Trucking (V)" {
 		t.Errorf("once the customer was withdrawn the vendor is %q: its customer is still there", o[0].Name)
 	}
 }
@@ -114,7 +114,7 @@ func TestInvoiceMapping(t *testing.T) {
 	}
 	s := integration.Settings{"item_ref": map[string]any{"Freight": "7", "default": "1"}}
 	o := mapped(t, s, inv)[0]
-	if p := (mapper{}).Validate(&o); len(p) != 0 {
+	if p := newMapper().Validate(&o); len(p) != 0 {
 		t.Errorf("problems: %v", p)
 	}
 	want := `{"CustomerMemo":{"value":"Load 28944"},"CustomerRef":{},"DocNumber":"INV-1","DueDate":"2026-03-02","Line":[` +
@@ -149,7 +149,7 @@ func TestNegativeTotalsAreCreditsWithPositiveAmounts(t *testing.T) {
 func TestValidateSaysWhatToDo(t *testing.T) {
 	long := &canonical.Invoice{Number: strings.Repeat("9", 22), Date: "31.01.2026", Currency: "CAD", Total: canonical.MustMoney("1"), Lines: []canonical.Line{line("Freight", "1")}}
 	o := mapped(t, integration.Settings{"home_currency": "USD"}, long)[0]
-	problems := append((mapper{}).Validate(&o), o.Problems...)
+	problems := append(newMapper().Validate(&o), o.Problems...)
 	got := map[string]string{}
 	for _, p := range problems {
 		got[p.Code] = p.Field
@@ -168,7 +168,7 @@ func TestValidateSaysWhatToDo(t *testing.T) {
 		}
 	}
 	v := integration.Object{Object: "Vendor", Type: "Vendor", Payload: map[string]any{}}
-	if p := (mapper{}).Validate(&v); len(p) != 1 || p[0].Field != "DisplayName" {
+	if p := newMapper().Validate(&v); len(p) != 1 || p[0].Field != "DisplayName" {
 		t.Errorf("a vendor without a name: %v", p)
 	}
 }

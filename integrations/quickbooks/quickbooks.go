@@ -24,10 +24,13 @@ const (
 
 // New is the integration.
 func New() *integration.Integration {
-	return &integration.Integration{App: App, Short: "qb", Map: mapper{}, Deliver: deliverer{}}
+	return &integration.Integration{App: App, Short: "qb", Map: newMapper(), Deliver: deliverer{}}
 }
 
-type mapper struct{}
+// mapper keeps the schemas, which every validation reads.
+type mapper struct{ schemas []integration.ObjectSchema }
+
+func newMapper() mapper { return mapper{schemas: describe()} }
 
 type deliverer struct{}
 

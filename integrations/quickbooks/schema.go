@@ -15,7 +15,10 @@ const (
 	maxDescription = 4000
 )
 
-func (mapper) Describe() []integration.ObjectSchema {
+// Describe returns what must not be changed.
+func (m mapper) Describe() []integration.ObjectSchema { return m.schemas }
+
+func describe() []integration.ObjectSchema {
 	return []integration.ObjectSchema{
 		{Object: vendor, Entities: []canonical.Entity{canonical.TMSVendor}, Fields: vendorFields()},
 		{Object: customer, Entities: []canonical.Entity{canonical.TMSCustomer}, Fields: customerFields()},
@@ -24,8 +27,8 @@ func (mapper) Describe() []integration.ObjectSchema {
 	}
 }
 
-func schemaOf(object string) integration.ObjectSchema {
-	for _, s := range (mapper{}).Describe() {
+func (m mapper) schemaOf(object string) integration.ObjectSchema {
+	for _, s := range m.schemas {
 		if s.Object == object {
 			return s
 		}
@@ -143,7 +146,7 @@ func billFields() []integration.FieldSchema {
 // Validate cleans and cuts names, which is safe, and reports everything else.
 // A document number over the limit is a problem and not cut: a cut one could
 // be another document's.
-func (mapper) Validate(o *integration.Object) []integration.Problem {
+func (m mapper) Validate(o *integration.Object) []integration.Problem {
 	if isName(o.Type) {
 		for name, limit := range map[string]int{"DisplayName": maxName, "CompanyName": maxName, "PrintOnCheckName": 110} {
 			if v, ok := o.Payload[name].(string); ok {
@@ -153,7 +156,7 @@ func (mapper) Validate(o *integration.Object) []integration.Problem {
 		}
 	}
 	rename(o)
-	problems := integration.Check(o, schemaOf(o.Object))
+	problems := integration.Check(o, m.schemaOf(o.Object))
 	for i := range problems {
 		adviseOnSettings(&problems[i])
 	}

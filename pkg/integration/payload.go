@@ -11,24 +11,31 @@ import (
 // the way stands for each of its elements: "Line.Amount" is the amounts of all
 // lines.
 func Values(tree any, path string) []any {
+	var out []any
+	each(tree, path, func(v any) bool {
+		out = append(out, v)
+		return true
+	})
+	return out
+}
+
+// each calls f for every value at a path until it returns false.
+func each(tree any, path string, f func(any) bool) bool {
 	if path == "" {
-		if tree == nil {
-			return nil
-		}
-		return []any{tree}
+		return tree == nil || f(tree)
 	}
-	head, rest, _ := strings.Cut(path, ".")
 	switch t := tree.(type) {
 	case map[string]any:
-		return Values(t[head], rest)
+		head, rest, _ := strings.Cut(path, ".")
+		return each(t[head], rest, f)
 	case []any:
-		var out []any
 		for _, e := range t {
-			out = append(out, Values(e, path)...)
+			if !each(e, path, f) {
+				return false
+			}
 		}
-		return out
 	}
-	return nil
+	return true
 }
 
 // Set puts a value at a dotted path, making the objects on the way; nil
@@ -122,7 +129,7 @@ func filled(tree any, path string) bool {
 func Check(o *Object, s ObjectSchema) []Problem {
 	var out []Problem
 	for _, f := range s.Fields {
-		if f.Mandatory && len(Missing(o, f.Path)) > 0 {
+		if f.Mandatory && !o.refersAt(f.Path) && !filled(o.Payload, f.Path) {
 			out = append(out, Problem{
 				Code:    "missing_field",
 				Field:   f.Path,
@@ -133,18 +140,23 @@ func Check(o *Object, s ObjectSchema) []Problem {
 		if f.Max == 0 {
 			continue
 		}
-		for _, v := range Values(o.Payload, f.Path) {
+		each(o.Payload, f.Path, func(v any) bool {
 			t, ok := v.(string)
-			if n := utf8.RuneCountInString(t); ok && n > f.Max {
-				out = append(out, Problem{
-					Code:    "too_long",
-					Field:   f.Path,
-					Message: fmt.Sprintf("%s of this %s has %d characters; %d are allowed.", f.Path, o.Type, n, f.Max),
-					Remedy:  fmt.Sprintf("Shorten the field in the source record, or map %s with an expression that does.", f.Path),
-				})
-				break
+			if !ok || len(t) <= f.Max {
+				return true
 			}
-		}
+			n := utf8.RuneCountInString(t)
+			if n <= f.Max {
+				return true
+			}
+			out = append(out, Problem{
+				Code:    "too_long",
+				Field:   f.Path,
+				Message: fmt.Sprintf("%s of this %s has %d characters; %d are allowed.", f.Path, o.Type, n, f.Max),
+				Remedy:  fmt.Sprintf("Shorten the field in the source record, or map %s with an expression that does.", f.Path),
+			})
+			return false
+		})
 	}
 	return out
 }
