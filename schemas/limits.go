@@ -27,4 +27,4 @@ func newLibrary() avro.API {
 	}.Freeze()
 }
 
-var errTooMany = errors.New("array of too many elements") //nolint:gochecknoglobals // a sentinel
+var errTooMany = errors.New("array of too many elements")

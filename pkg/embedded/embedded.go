@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -52,8 +53,8 @@ func Start(ctx context.Context, o Options) (*Parts, error) {
 // Close stops the parts in reverse order.
 func (p *Parts) Close() error {
 	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		errs = append(errs, p.closers[i].Close())
+	for _, v := range slices.Backward(p.closers) {
+		errs = append(errs, v.Close())
 	}
 	p.closers = nil
 	return errors.Join(errs...)
@@ -129,7 +130,7 @@ func LocalPostgres(ctx context.Context, cache string, o PostgresOptions) (*Serve
 
 // clusterMajor is the version that made the data; "" if there are none.
 func clusterMajor(dir string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION")) //nolint:gosec // our own folder
+	b, err := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION"))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
@@ -143,12 +144,12 @@ func clusterMajor(dir string) (string, error) {
 // when the process ends in any way.
 func lockDir(dir string) (io.Closer, error) {
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our own folder
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // descriptors are small
-		pid, _ := io.ReadAll(io.LimitReader(f, 32)) //nolint:errcheck // only for people
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := io.ReadAll(io.LimitReader(f, 32))
 		_ = f.Close()
 		return nil, fmt.Errorf("another fluxnex (process %s) runs on %s: stop it, or choose another folder with FLUXNEX_DATA_DIR", strings.TrimSpace(string(pid)), dir)
 	}

@@ -156,7 +156,7 @@ func TestTakenPortIsOneLineThatSaysWhatToDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.Close() //nolint:errcheck // the test is over
+			defer l.Close()
 			taken := l.Addr().(*net.TCPAddr).Port
 			o := embedded.Options{DataDir: dataDir(t)}
 			port(&o, taken)
@@ -173,7 +173,7 @@ func TestRegistryRefusesAnIncompatibleSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // the test is over
+	defer r.Close()
 	register(t, r.URL, "a-value", schemaA)
 	retyped := strings.Replace(schemaA, `"string","default":""`, `"long","default":0`, 1)
 	if status, body := post(t, http.MethodPost, r.URL+"/subjects/a-value/versions", map[string]string{"schema": retyped}); status != http.StatusConflict {
@@ -192,7 +192,7 @@ func TestRedisForgetsWhatExpired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // the test is over
+	defer r.Close()
 	u, err := url.Parse(r.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestRedisForgetsWhatExpired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	in := bufio.NewReader(c)
 	ask := func(args ...string) string {
 		var b strings.Builder
@@ -306,7 +306,7 @@ func post(t *testing.T, method, address string, body any) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to the end
+	defer res.Body.Close()
 	out, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func embeddedBinaries(ctx context.Context, cache string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(draft)                      //nolint:errcheck // renamed when all went well
+	defer os.RemoveAll(draft)
 	if err := os.Chmod(draft, 0o755); err != nil { //nolint:gosec // programs, not data
 		return "", err
 	}
@@ -98,7 +98,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to the end
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %s", url, res.Status)
 	}
@@ -119,7 +119,7 @@ func unpackJar(jar []byte, dir string) error {
 		if err != nil {
 			return err
 		}
-		defer r.Close() //nolint:errcheck // read only
+		defer r.Close()
 		x, err := xz.NewReader(r, 0)
 		if err != nil {
 			return err
@@ -136,7 +136,7 @@ func unpackTar(t *tar.Reader, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // read only
+	defer root.Close()
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {

@@ -28,14 +28,14 @@ func TestFetchedPostgresRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // another account must get through
+	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	s, err := startPostgres(t.Context(), bin, "embedded PostgreSQL", PostgresOptions{Dir: filepath.Join(dir, "pg"), Volatile: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the test is over
+	defer s.Close()
 	if s.Kind != "embedded PostgreSQL "+embeddedMajor {
 		t.Errorf("kind is %q", s.Kind)
 	}
@@ -50,7 +50,7 @@ func TestFetchedPostgresRuns(t *testing.T) {
 
 func TestPlaceLeavesFoldersThatOnlyRootEnters(t *testing.T) {
 	locked := t.TempDir()
-	if err := os.Chmod(locked, 0o700); err != nil { //nolint:gosec // the point
+	if err := os.Chmod(locked, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(locked, "checkout", "postgres")

@@ -115,7 +115,7 @@ func startPostgres(ctx context.Context, bin, kind string, o PostgresOptions) (*S
 		p, err := bootPostgres(ctx, as, bin, dir, port, o.Volatile)
 		if err == nil {
 			u := url.URL{Scheme: "postgres", User: url.UserPassword(postgresUser, password), Host: "127.0.0.1:" + strconv.Itoa(port), Path: "/postgres", RawQuery: "sslmode=disable"}
-			version, _ := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION")) //nolint:errcheck,gosec // only for people
+			version, _ := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION"))
 			return &Server{URL: u.String(), Kind: kind + " " + strings.TrimSpace(string(version)), stop: func() error { return p.stop(syscall.SIGINT, postgresStop) }}, nil
 		}
 		if attempt >= 5 || ctx.Err() != nil {
@@ -129,7 +129,7 @@ func startPostgres(ctx context.Context, bin, kind string, o PostgresOptions) (*S
 // password file has its final name.
 func initCluster(ctx context.Context, as account, bin, dir string, volatile bool) (string, error) {
 	final := filepath.Join(dir, "password")
-	if b, err := os.ReadFile(final); err == nil { //nolint:gosec // our own folder
+	if b, err := os.ReadFile(final); err == nil {
 		return strings.TrimSpace(string(b)), nil
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
@@ -140,7 +140,7 @@ func initCluster(ctx context.Context, as account, bin, dir string, volatile bool
 	if err := os.WriteFile(draft, []byte(password+"\n"), 0o600); err != nil {
 		return "", err
 	}
-	if err := as.ownTree(draft); err != nil {
+	if err := as.ownFile(draft); err != nil {
 		return "", err
 	}
 	args := []string{"-D", filepath.Join(dir, "data"), "-U", postgresUser, "--auth=scram-sha-256", "--pwfile=" + draft, "-E", "UTF8", "--locale=C.UTF-8"}
@@ -157,11 +157,11 @@ func initCluster(ctx context.Context, as account, bin, dir string, volatile bool
 // which it says in its pid file.
 func bootPostgres(ctx context.Context, as account, bin, dir string, port int, volatile bool) (*process, error) {
 	logPath := filepath.Join(dir, "postgres.log")
-	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // our own folder
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	defer logFile.Close() //nolint:errcheck // the child has its own descriptor
+	defer logFile.Close()
 	args := []string{"-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "shared_buffers=64MB"}
 	if volatile {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
@@ -194,7 +194,7 @@ func bootPostgres(ctx context.Context, as account, bin, dir string, port int, vo
 
 // postmasterReady reads the pid file: line 1 is the pid, line 8 the status.
 func postmasterReady(path string, pid int) bool {
-	b, err := os.ReadFile(path) //nolint:gosec // our own folder
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return false
 	}

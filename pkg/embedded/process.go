@@ -87,17 +87,12 @@ func (a account) own(path string, mode os.FileMode) error {
 	return os.Chown(path, a.uid, a.gid)
 }
 
-// ownTree gives everything below path to the account.
-func (a account) ownTree(path string) error {
+// ownFile gives a file to the account.
+func (a account) ownFile(path string) error {
 	if !a.drop {
 		return nil
 	}
-	return filepath.WalkDir(path, func(p string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(p, a.uid, a.gid)
-	})
+	return os.Chown(path, a.uid, a.gid)
 }
 
 // startProcess starts name as the account; out takes both its streams. The
@@ -168,7 +163,7 @@ func lastLines(s string, n int) string {
 
 // lastLinesOf is lastLines of a file; what cannot be read is named.
 func lastLinesOf(path string, n int) string {
-	b, err := os.ReadFile(path) //nolint:gosec // a log we wrote
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "no log: " + err.Error()
 	}

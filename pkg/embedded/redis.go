@@ -48,11 +48,11 @@ func bootRedis(ctx context.Context, bin, dir string, port int) (*process, string
 		return nil, "", err
 	}
 	logPath := filepath.Join(dir, "redis.log")
-	logFile, err := os.Create(logPath) //nolint:gosec // our own folder
+	logFile, err := os.Create(logPath)
 	if err != nil {
 		return nil, "", err
 	}
-	defer logFile.Close() //nolint:errcheck // the child has its own descriptor
+	defer logFile.Close()
 	p, err := startProcess(account{}, syscall.SIGKILL, dir, logFile, bin, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", "1024")
 	if err != nil {
 		return nil, "", err
@@ -78,7 +78,7 @@ func waitForLine(ctx context.Context, p *process, logPath, line string, patience
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", ctx.Err())
 		case <-tick.C:
-			b, err := os.ReadFile(logPath) //nolint:gosec // a log we opened
+			b, err := os.ReadFile(logPath)
 			if err == nil && bytes.Contains(b, []byte(line)) {
 				return nil
 			}

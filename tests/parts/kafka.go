@@ -29,7 +29,7 @@ type Cluster struct {
 
 const noRealKafka = "FLUXNEX_TEST_KAFKA_BROKERS and FLUXNEX_TEST_REGISTRY_URL are not set; `make test` starts a real one"
 
-var broker shared[Cluster] //nolint:gochecknoglobals // one per test process is the point
+var broker shared[Cluster]
 
 // Kafka is the real cluster where there is one, else the embedded one.
 func Kafka(t testing.TB) Cluster {

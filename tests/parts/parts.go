@@ -46,12 +46,12 @@ func report(t testing.TB, part, how, detail string) {
 	if path == "" {
 		return
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the Makefile names it
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Logf("parts report: %v", err)
 		return
 	}
-	defer f.Close() //nolint:errcheck // the write below tells
+	defer f.Close()
 	// One write: several test processes append at once.
 	if _, err := fmt.Fprintf(f, "%s\t%s\t%s\t%s\n", part, how, strings.ReplaceAll(detail, "\n", " "), t.Name()); err != nil {
 		t.Logf("parts report: %v", err)
@@ -60,7 +60,7 @@ func report(t testing.TB, part, how, detail string) {
 
 const homePrefix = "fluxnex-parts-"
 
-var home shared[string] //nolint:gochecknoglobals // one per test process is the point
+var home shared[string]
 
 // homeDir is this process's folder for the data of its parts. Folders of
 // processes that are gone are removed here, because a test process has no end
@@ -87,6 +87,6 @@ func homeDir() (string, error) {
 			return "", err
 		}
 		// PostgreSQL runs under another account and must get through.
-		return dir, os.Chmod(dir, 0o711) //nolint:gosec // data folders below are 0700
+		return dir, os.Chmod(dir, 0o711)
 	})
 }

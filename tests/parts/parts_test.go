@@ -25,7 +25,7 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context()) //nolint:errcheck // the test is over
+	defer conn.Close(t.Context())
 	if _, err := conn.Exec(t.Context(), "CREATE TABLE seen (n int)"); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close(t.Context()) //nolint:errcheck // the test is over
+	defer other.Close(t.Context())
 	var n int
 	if err := other.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE tablename = 'seen'").Scan(&n); err != nil || n != 0 {
 		t.Errorf("a table of one test's database is in the other: count %d, %v", n, err)
@@ -109,7 +109,7 @@ func redisInline(t *testing.T, address, command string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // the answer is read
+	defer c.Close()
 	r := bufio.NewReader(c)
 	var line string
 	for _, cmd := range []string{"SELECT " + strings.TrimPrefix(u.Path, "/"), command} {

@@ -18,7 +18,7 @@ import (
 
 type server struct{ url, how, kind string }
 
-var postgres shared[server] //nolint:gochecknoglobals // one per test process is the point
+var postgres shared[server]
 
 // Postgres is the URL of a fresh, empty database that is dropped after the test.
 func Postgres(t testing.TB) string {

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	redis     shared[server] //nolint:gochecknoglobals // one per test process is the point
-	redisDirs atomic.Int64   //nolint:gochecknoglobals // names folders
+	redis     shared[server]
+	redisDirs atomic.Int64
 )
 
 // Redis is the address of an empty database of a real Redis; FLUSHDB in it
@@ -87,7 +87,7 @@ func emptyDatabase(address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.conn.Close() //nolint:errcheck // nothing is buffered
+	defer c.conn.Close()
 	n, err := c.do("INCR", "fluxnex-parts:databases")
 	if err != nil {
 		return "", err

@@ -23,7 +23,7 @@ func call(ctx context.Context, method, address string, out any) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read only
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s answered %s", method, address, res.Status)
 	}
