@@ -204,12 +204,14 @@ func (m *member) begin(ctx context.Context, epoch int64, owned []int32) error {
 }
 
 func (m *member) report() {
-	n := 0
-	for _, ok := range m.ready {
+	owned := make([]int32, 0, len(m.ready))
+	for p, ok := range m.ready {
 		if ok {
-			n++
+			owned = append(owned, p)
 		}
 	}
+	n := len(owned)
+	m.Runner.owned.Store(&owned)
 	m.metrics.owned.Set(float64(len(m.owned)))
 	m.metrics.ready.Set(float64(n))
 	switch {

@@ -86,6 +86,7 @@ type Runner struct {
 	metrics *metrics
 	txnID   string
 	status  atomic.Pointer[string] // why not ready; nil = ready
+	owned   atomic.Pointer[[]int32]
 	// failpoint lets a test die between two steps; nil outside tests.
 	failpoint func(point string) error
 }
@@ -158,6 +159,16 @@ func (r *Runner) at(point string) error {
 		return nil
 	}
 	return r.failpoint(point)
+}
+
+// Owned lists the partitions this process works on, their views complete. It
+// may be out of date by the time it is read: what follows from it must be safe
+// to do twice.
+func (r *Runner) Owned() []int32 {
+	if p := r.owned.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // Ready says what the stage waits for, or nil while it processes.
