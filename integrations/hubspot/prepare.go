@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/url"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
@@ -120,13 +119,13 @@ func upsert(op integration.Operation, properties map[string]string) (integration
 func associate(op integration.Operation, company string) integration.Request {
 	return integration.Request{
 		Method: "PUT",
-		Path: "/crm/v4/objects/" + url.PathEscape(op.Type) + "/" + url.PathEscape(op.Applied.ID) +
-			"/associations/default/companies/" + url.PathEscape(company),
+		Path: "/crm/v4/objects/" + integration.Segment(op.Type) + "/" + integration.Segment(op.Applied.ID) +
+			"/associations/default/companies/" + integration.Segment(company),
 	}
 }
 
 func objectPath(typ, id string) string {
-	return "/crm/v3/objects/" + url.PathEscape(typ) + "/" + url.PathEscape(id)
+	return "/crm/v3/objects/" + integration.Segment(typ) + "/" + integration.Segment(id)
 }
 
 // companyOf is the company a payload ties its object to; "" if none is known.

@@ -107,7 +107,7 @@ func request(a integration.Account, method, path string, q url.Values) integrati
 	q.Set("minorversion", minorVersion)
 	return integration.Request{
 		Method: method,
-		Path:   "/v3/company/" + url.PathEscape(a.Remote) + "/" + path,
+		Path:   "/v3/company/" + integration.Segment(a.Remote) + "/" + path,
 		Query:  q.Encode(),
 		Header: map[string][]string{"Accept": {"application/json"}},
 	}

@@ -84,7 +84,7 @@ func (d deliverer) Latest(ctx context.Context, c integration.Caller, op integrat
 }
 
 func (d deliverer) byID(ctx context.Context, c integration.Caller, a integration.Account, typ, id string) (*integration.Remote, error) {
-	answer, err := c.Call(ctx, request(a, "GET", resource(typ)+"/"+url.PathEscape(id), nil))
+	answer, err := c.Call(ctx, request(a, "GET", resource(typ)+"/"+integration.Segment(id), nil))
 	if err == nil {
 		err = d.Classify(answer)
 	}
@@ -109,7 +109,7 @@ func (d deliverer) Probe(ctx context.Context, c integration.Caller, a integratio
 		f.Remedy = "Set the connection's remote account to the realm id that Intuit gave when the company was connected."
 		return "", f
 	}
-	answer, err := c.Call(ctx, request(a, "GET", "companyinfo/"+url.PathEscape(a.Remote), nil))
+	answer, err := c.Call(ctx, request(a, "GET", "companyinfo/"+integration.Segment(a.Remote), nil))
 	if err == nil {
 		err = d.Classify(answer)
 	}

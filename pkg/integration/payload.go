@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 )
@@ -159,4 +160,13 @@ func Check(o *Object, s ObjectSchema) []Problem {
 		})
 	}
 	return out
+}
+
+// Segment escapes a value so that it stays one segment of a URL path: also "."
+// and "..", which url.PathEscape leaves alone.
+func Segment(s string) string {
+	if strings.Trim(s, ".") == "" {
+		return strings.Repeat("%2E", len(s))
+	}
+	return url.PathEscape(s)
 }
