@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
-	"github.com/fluxnex/fluxnex/pkg/redis"
 	"github.com/fluxnex/fluxnex/pkg/stage"
 	"github.com/fluxnex/fluxnex/schemas"
 )
@@ -21,7 +21,8 @@ import (
 type Tracer struct {
 	Kafka        kafka.Config
 	Reader       *kafka.Reader
-	Views        *redis.Views
+	Replicas     *stage.ViewReader
+	Canonicals   *stage.ViewReader
 	Deliveries   *postgres.Deliveries
 	Codecs       *schemas.Codecs
 	Integrations []integration.Integration
@@ -144,24 +145,17 @@ func spellings(text string) []string {
 }
 
 func (t *Tracer) known(ctx context.Context, tenant record.TenantID, id record.ID) (bool, error) {
-	value, err := t.view(ctx, stage.ViewReplica, t.Kafka.Topics().Replica(), record.KeyOf(tenant, id))
+	value, err := view(ctx, t.Replicas, record.KeyOf(tenant, id))
 	return value != nil, err
 }
 
 // view reads one entry; nil where the view has none or is not ready.
-func (t *Tracer) view(ctx context.Context, view stage.View, topic string, key record.Key) ([]byte, error) {
-	id, err := t.Reader.TopicID(ctx, topic)
-	if err != nil {
-		return nil, err
+func view(ctx context.Context, v *stage.ViewReader, key record.Key) ([]byte, error) {
+	found, err := v.Get(ctx, []record.Key{key})
+	if errors.Is(err, stage.ErrNotReady) {
+		return nil, nil
 	}
-	answers, err := t.Views.Read(ctx, []redis.Question{{
-		ID:   redis.ViewID{View: string(view), TopicID: id, Partition: kafka.Partition([]byte(key), t.Kafka.PartitionCount())},
-		Keys: []string{string(key)},
-	}})
-	if err != nil {
-		return nil, err
-	}
-	return answers[0].Values[0], nil
+	return found[key], err
 }
 
 // Trace is the journey of one record; nil if nobody knows it.
@@ -169,7 +163,7 @@ func (t *Tracer) Trace(ctx context.Context, tenant record.TenantID, id record.ID
 	key := record.KeyOf(tenant, id)
 	j := &Journey{Tenant: tenant, RecordID: id, Key: key}
 	topics := t.Kafka.Topics()
-	value, err := t.view(ctx, stage.ViewReplica, topics.Replica(), key)
+	value, err := view(ctx, t.Replicas, key)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +181,7 @@ func (t *Tracer) Trace(ctx context.Context, tenant record.TenantID, id record.ID
 			return nil, err
 		}
 	}
-	if value, err = t.view(ctx, stage.ViewCanonical, topics.Canonical(), key); err != nil {
+	if value, err = view(ctx, t.Canonicals, key); err != nil {
 		return nil, err
 	}
 	if value != nil {
@@ -250,7 +244,7 @@ func (t *Tracer) Payload(ctx context.Context, p Place) (*record.GatewayEvent, er
 // locateLimit bounds how many records are looked at for one place.
 const locateLimit = 50_000
 
-var errFound = fmt.Errorf("found")
+var errFound = errors.New("found")
 
 // locate finds where a state lies on its compacted topic: messages are stamped
 // when they are produced, which is just after the state was computed. nil if it
