@@ -117,6 +117,16 @@ func scanClaimed(row pgx.CollectableRow) (*Row, error) {
 	return &r, err
 }
 
+const loadStatesQuery = `
+	SELECT r.id, s.verb, s.type, s.reason, s.gateway_id, s.payload, s.refs::text, s.name, s.document_number, s.mapping_version, s.config_version, s.lineage::text,
+		coalesce(a.sent, a.payload),
+		q.request_id, q.step, q.final, q.head::text, q.body, q.base::text, q.payload
+	FROM delivery_row r
+	JOIN delivery_state s ON s.row_id = r.id AND s.slot = r.inflight_slot
+	LEFT JOIN delivery_state a ON a.row_id = r.id AND a.slot = r.applied_slot
+	LEFT JOIN delivery_request q ON q.row_id = r.id
+	WHERE r.id = ANY($1)`
+
 // loadStates adds payloads and, for rows in doubt, the stored request.
 func loadStates(ctx context.Context, tx pgx.Tx, claimed []*Row) error {
 	ids := make([]int64, len(claimed))
@@ -124,15 +134,7 @@ func loadStates(ctx context.Context, tx pgx.Tx, claimed []*Row) error {
 	for i, r := range claimed {
 		ids[i], byID[r.ID] = r.ID, r
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT r.id, s.verb, s.type, s.reason, s.gateway_id, s.payload, s.refs::text, s.name, s.document_number, s.mapping_version, s.config_version, s.lineage::text,
-			coalesce(a.sent, a.payload),
-			q.request_id, q.step, q.final, q.head::text, q.body, q.base::text, q.payload
-		FROM delivery_row r
-		JOIN delivery_state s ON s.row_id = r.id AND s.slot = r.inflight_slot
-		LEFT JOIN delivery_state a ON a.row_id = r.id AND a.slot = r.applied_slot
-		LEFT JOIN delivery_request q ON q.row_id = r.id
-		WHERE r.id = ANY($1)`, ids)
+	rows, err := tx.Query(ctx, loadStatesQuery, ids)
 	if err != nil {
 		return err
 	}
