@@ -1,0 +1,126 @@
+package normalizer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/redis"
+	"github.com/fluxnex/fluxnex/pkg/stage"
+)
+
+// overdueBatch bounds the wakes of one partition and one round.
+const overdueBatch = 1000
+
+// Settle registers each record with its parents and only then looks at the
+// parents again: one that changed in between finds the child registered, or is
+// seen here. The replica stage does the same in the other order.
+func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
+	newest := make(map[record.Key]stage.Change, len(changes))
+	for _, c := range changes {
+		newest[c.Key] = c
+	}
+	var uses []redis.Use
+	var waits, done []redis.Wait
+	parents := map[record.Key]bool{}
+	for key, change := range newest {
+		if change.Value == nil {
+			continue
+		}
+		c, err := s.deps.Codecs.Canonical.Decode(ctx, change.Value)
+		if err != nil {
+			return fmt.Errorf("canonical record %s: %w", key, err)
+		}
+		w := redis.Wait{Partition: change.Partition, Key: key, Since: c.WaitingSince}
+		if c.Status == record.StatusWaiting {
+			waits = append(waits, w)
+		} else {
+			done = append(done, w)
+		}
+		for _, d := range c.Dependencies {
+			parent := record.KeyOf(c.TenantID, d.RecordID)
+			uses = append(uses, redis.Use{Parent: parent, Child: key, Digest: d.Digest})
+			parents[parent] = true
+		}
+	}
+	if err := s.deps.Dependents.SetWaiting(ctx, waits); err != nil {
+		return err
+	}
+	if err := s.deps.Dependents.ClearWaiting(ctx, done); err != nil {
+		return err
+	}
+	if len(uses) == 0 {
+		return nil
+	}
+	if err := s.deps.Dependents.Add(ctx, uses); err != nil {
+		return err
+	}
+	now, err := s.deps.Replicas.Replicas(ctx, slices.Collect(maps.Keys(parents)))
+	if err != nil {
+		return fmt.Errorf("look at the parents again: %w", err)
+	}
+	stale := map[record.Key]string{}
+	for _, u := range uses {
+		if s.digest(now[u.Parent]) != u.Digest {
+			stale[u.Child] = string(u.Parent) + " changed"
+		}
+	}
+	return s.wake(ctx, stale)
+}
+
+// digest is what a dependent would see of a parent now.
+func (s *Stage) digest(parent *record.Replica) string {
+	var used []string
+	if parent != nil {
+		if app, ok := s.deps.Integrations(parent.SourceApp); ok && app.Normalize != nil {
+			used = app.Normalize.Used(parent.EntityType)
+		}
+	}
+	return record.Digest(parent, used)
+}
+
+// WakeOverdue wakes the records of these partitions that have waited longer than
+// the TTL; the stage then makes them failed. It is called by the partitions'
+// owner, every ten seconds.
+func (s *Stage) WakeOverdue(ctx context.Context, partitions []int32) error {
+	overdue := map[record.Key]string{}
+	before := s.deps.Now().Add(-s.cfg.WaitTTL)
+	for _, p := range partitions {
+		keys, err := s.deps.Dependents.Overdue(ctx, p, before, overdueBatch)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			overdue[key] = "has waited too long"
+		}
+	}
+	return s.wake(ctx, overdue)
+}
+
+// wake sends each record an event that makes its current state be processed
+// again.
+func (s *Stage) wake(ctx context.Context, why map[record.Key]string) error {
+	events := make([]record.GatewayEvent, 0, len(why))
+	for key, detail := range why {
+		tenant, id, err := key.Parse()
+		if err != nil {
+			continue // not a key that anybody can be woken by
+		}
+		events = append(events, record.GatewayEvent{
+			TenantID: tenant, SourceApp: id.App(), RecordID: id,
+			GatewayID: "gw-" + uuid.NewString(), Origin: record.OriginWake, ReceivedAt: s.deps.Now(),
+			Outcome: record.OutcomeNone, Detail: detail,
+		})
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	if _, err := s.deps.Inbox.Send(ctx, events, nil); err != nil {
+		return fmt.Errorf("wake %d records: %w", len(events), err)
+	}
+	return nil
+}
