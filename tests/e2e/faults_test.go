@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -22,12 +23,12 @@ func faultLoad(t testing.TB, p *platform, n int, spread time.Duration) (*run, ui
 	return p.load(t, plan, torture.Load{Spread: spread, Timeout: 5 * time.Second}), s
 }
 
-// TestKillEachService kills every service in the middle of the load, each once
-// at least, and starts it again.
+// TestKillEachService kills every service in the middle of the load, each once,
+// then random ones for a while, and starts them again.
 func TestKillEachService(t *testing.T) {
 	parts.EachKafka(t, func(t *testing.T, cluster parts.Cluster) {
 		p := install(t, cluster, shape{tenants: 2})
-		r, s := faultLoad(t, p, 600, 20*time.Second)
+		r, s := faultLoad(t, p, 600, 25*time.Second)
 		n := torture.NewNemesis(s)
 		p.awaitApplied(t, 20)
 		for _, name := range services() {
@@ -36,6 +37,15 @@ func TestKillEachService(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.awaitApplied(t, p.applied(t)+5)
+		}
+		var all []torture.Victim
+		for _, name := range services() {
+			all = append(all, p.all[name][0].victim())
+		}
+		storm, calm := context.WithTimeout(t.Context(), 6*time.Second)
+		defer calm()
+		if err := n.Storm(storm, all, time.Second, 100*time.Millisecond); err != nil {
+			t.Fatal(err)
 		}
 		r.sent(t)
 		r.verdict(t, 3*patience, torture.Tolerance{Inversions: true}, n.Deeds)

@@ -21,7 +21,7 @@ import (
 
 // services in the order of a record's way.
 func services() []string {
-	return []string{"gateway", "replica", "normalizer", "router", "delivery", "fetcher"}
+	return []string{"gateway", "replica", "normalizer", "router", "delivery", "fetcher", "console"}
 }
 
 // platform is one installation: its parts, its sandbox and its services.
@@ -36,10 +36,10 @@ type platform struct {
 
 // shape is what a test wants of its installation.
 type shape struct {
-	tenants int // 0: one
-	copies  int // processes of each service; 0: one
-	// delivers switches a tenant's destinations off, to see what is stored.
-	env []string // further environment
+	tenants int                    // 0: one
+	copies  int                    // processes of each service; 0: one
+	env     []string               // further environment
+	as      func([]torture.Tenant) // changes the tenants before they exist; may be nil
 }
 
 // install prepares everything and starts all services; it returns when all are
@@ -55,6 +55,9 @@ func install(t testing.TB, cluster parts.Cluster, s shape) *platform {
 func prepare(t testing.TB, cluster parts.Cluster, s shape) *platform {
 	t.Helper()
 	p := &platform{dir: t.TempDir(), all: map[string][]*process{}, tenants: tenants(t, max(s.tenants, 1))}
+	if s.as != nil {
+		s.as(p.tenants)
+	}
 	redis, _ := parts.RedisAlone(t)
 	p.redis = redis
 	p.env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "FLUXNEX_") }),
@@ -107,7 +110,8 @@ func (p *platform) startSandbox(t testing.TB) {
 		env: append(slices.Clone(p.env),
 			"FLUXNEX_LISTEN="+address,
 			"FLUXNEX_ADMIN_LISTEN=127.0.0.1:"+strconv.Itoa(freePort(t)),
-			"FLUXNEX_DATA_DIR="+filepath.Join(p.dir, "sandbox"),
+			"FLUXNEX_DATA_DIR="+p.dir,
+			"FLUXNEX_SANDBOX_SEED="+p.seedSandbox(t),
 		),
 	}
 	p.env = append(p.env, "FLUXNEX_ALLOW_DIAL="+address)
@@ -124,7 +128,6 @@ func (p *platform) startSandbox(t testing.TB) {
 		status, body, err := get(p.sandbox.web + "/_sandbox/")
 		return err == nil && status == http.StatusOK, fmt.Sprint(status, " ", body, " ", err)
 	})
-	p.registerAccounts(t)
 }
 
 // secrets puts what the declarations refer to into the environment: secrets come

@@ -29,24 +29,19 @@ func TestRealOutboundMessagesAreAcked(t *testing.T) {
 		t.Skipf("no recorded messages in %s", folder)
 	}
 	organization := regexp.MustCompile(`<OrganizationId>\s*(\w+)\s*</OrganizationId>`)
-	p := prepare(t, parts.Kafka(t), shape{tenants: len(files)})
 	bodies := make([][]byte, len(files))
 	for i, f := range files {
 		if bodies[i], err = os.ReadFile(f); err != nil { //nolint:gosec // recorded messages
 			t.Fatal(err)
 		}
-		if m := organization.FindSubmatch(bodies[i]); m != nil {
-			p.tenants[i].Organization = torture.LongID(string(m[1]))
+	}
+	p := install(t, parts.Kafka(t), shape{tenants: len(files), as: func(tenants []torture.Tenant) {
+		for i, body := range bodies {
+			if m := organization.FindSubmatch(body); m != nil {
+				tenants[i].Organization = torture.LongID(string(m[1]))
+			}
 		}
-	}
-	// Declared anew, with the organizations of the messages.
-	for i := range p.tenants {
-		p.tenants[i].ID, p.tenants[i].Slug = "s"+p.tenants[i].ID, "sample-"+p.tenants[i].Slug
-	}
-	p.secrets()
-	p.registerAccounts(t)
-	p.apply(t, "samples.yaml", p.configuration())
-	p.startServices(t, 1)
+	}})
 	malformed := 0
 	for i, body := range bodies {
 		name := filepath.Base(files[i])

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strconv"
 	"testing"
@@ -60,4 +61,27 @@ func TestTiesEndRightByFetch(t *testing.T) {
 	r := p.load(t, plan, torture.Load{})
 	r.sent(t)
 	r.verdict(t, 3*patience, torture.Tolerance{}, nil)
+}
+
+// TestDocumentedLimitsAreKept: with the vendors' own limits on, the platform
+// paces itself instead of running into them.
+func TestDocumentedLimitsAreKept(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{env: []string{"FLUXNEX_SANDBOX_LIMITS=documented"}})
+	r := p.load(t, torture.NewPlan(seed(t), p.tenants, torture.Size{Records: 60, DeleteShare: 0.1}), torture.Load{})
+	r.sent(t)
+	r.verdict(t, 3*patience, torture.Tolerance{}, nil)
+	calls, refused := 0, 0
+	for _, l := range p.ledger(t) {
+		if l.App != "quickbooks" && l.App != "hubspot" {
+			continue
+		}
+		calls++
+		if l.Status == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	t.Logf("%d calls, %d refused by a limit", calls, refused)
+	if refused*20 > calls { // HubSpot asks for fewer than one error in twenty
+		t.Errorf("%d of %d calls ran into a limit, more than one in twenty", refused, calls)
+	}
 }

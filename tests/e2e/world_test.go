@@ -213,14 +213,50 @@ func refreshToken(t torture.Tenant) string { return "refresh-" + t.ID }
 
 func privateToken(t torture.Tenant) string { return "pat-" + t.ID }
 
-// registerAccounts makes the tenants' orgs, companies and portals in the
-// sandbox.
-func (p *platform) registerAccounts(t testing.TB) {
+// seedSandbox writes the tenants' orgs, companies and portals, and who may call
+// for them, into the file that the sandbox is started with.
+func (p *platform) seedSandbox(t testing.TB) string {
 	t.Helper()
+	type grant struct {
+		ClientID, ClientSecret, RefreshToken string
+		AccessTokens                         []string
+	}
+	type account struct {
+		ID, Realm, Name, Tenant string
+		Grants                  []grant
+	}
+	var seed struct{ QuickBooks, HubSpot, Salesforce []account }
+	for _, n := range p.tenants {
+		seed.QuickBooks = append(seed.QuickBooks, account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n)}}})
+		seed.HubSpot = append(seed.HubSpot, account{ID: n.Portal, Name: crmTarget, Tenant: n.ID, Grants: []grant{{ClientID: "private-app", AccessTokens: []string{privateToken(n)}}}})
+		seed.Salesforce = append(seed.Salesforce, account{ID: n.Organization, Name: n.Slug, Tenant: n.ID, Grants: []grant{{ClientID: "sf-client-" + n.ID, ClientSecret: clientSecret}}})
+	}
+	b, err := json.Marshal(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(p.dir, "accounts.json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // holdTruth gives the tenants' Salesforce orgs the records as they are after all
 // edits, so that a fetch finds them.
 func (p *platform) holdTruth(t testing.TB, plan *torture.Plan) {
 	t.Helper()
+	for i := range plan.Records {
+		r := &plan.Records[i]
+		if r.Truth.Deleted {
+			continue
+		}
+		fields := map[string]any{
+			"Name": r.Truth.Name, "Phone": r.Truth.Phone, "BillingCity": r.Truth.City, "BillingCountry": "US",
+			"BillingPostalCode": "04001", "BillingState": "ME", "BillingStreet": "1 Main Street",
+			"Type": "Vendor", "rtms__TMS_Type__c": "Carrier",
+			"SystemModstamp": r.Edits[len(r.Edits)-1].Stamp.Format(torture.StampLayout),
+		}
+		p.call(t, http.MethodPut, "/_sandbox/salesforce/"+plan.Tenants[r.Tenant].Organization+"/Account/"+r.ID, fields)
+	}
 }
