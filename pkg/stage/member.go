@@ -16,6 +16,9 @@ import (
 // verifyEvery is how often the owner of a view looks whether it is still there.
 const verifyEvery = time.Second
 
+// maxBatchBytes bounds the memory of a batch of big records.
+const maxBatchBytes = 16 << 20
+
 // member is one membership in the group: one session, until it ends or its
 // state becomes unknown. Everything but onChange and the folds runs on one
 // goroutine.
@@ -299,8 +302,8 @@ func (m *member) viewID(v View, p int32) redis.ViewID {
 // idle one answers quickly.
 func (m *member) collect(ctx context.Context) ([]Record, error) {
 	var batch []Record
-	wait := verifyEvery
-	for len(batch) < m.cfg.MaxBatch {
+	size, wait := 0, verifyEvery
+	for len(batch) < m.cfg.MaxBatch && size < maxBatchBytes {
 		records, err := m.poll(ctx, wait, m.cfg.MaxBatch-len(batch))
 		if errors.Is(err, errWoken) {
 			break
@@ -308,10 +311,13 @@ func (m *member) collect(ctx context.Context) ([]Record, error) {
 		if err != nil {
 			m.deps.Log.Warn("cannot read", "stage", m.cfg.Name, "error", err.Error())
 			if len(records) == 0 && len(batch) == 0 {
-				kafka.Wait(ctx, backoffMin)
+				kafka.Wait(ctx, rejoinPause)
 			}
 		}
 		batch = append(batch, records...)
+		for i := range records {
+			size += len(records[i].Value)
+		}
 		wait = m.cfg.CommitInterval - m.deps.Now().Sub(m.lastCommit)
 		if len(batch) == 0 || wait <= 0 || wait > m.cfg.CommitInterval || m.woken.Load() {
 			break

@@ -2,7 +2,9 @@ package stage
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/kafka/kafkatest"
@@ -36,4 +38,37 @@ func TestMembersComeAndGoWhileRedisIsLost(t *testing.T) {
 		b.feed(200, 2)
 		b.check()
 	})
+}
+
+// An old owner's transaction is open when the partition changes hands: its
+// records lie below the high watermark but above the last stable offset. When
+// it commits, the new owner must have waited for it.
+func TestFoldWaitsForAnOpenTransaction(t *testing.T) {
+	parts.EachKafka(t, func(t *testing.T, k parts.Cluster) {
+		foldWaits(t, bedOn(t, kafkatest.On(t, kafka.Config{Brokers: k.Brokers, Prefix: k.Prefix, Partitions: 1})))
+	})
+}
+
+func foldWaits(t *testing.T, b *bed) {
+	t.Helper()
+	b.feed(3, 1)
+	first := b.start(nil)
+	b.check()
+	first.end()
+
+	// A foreign transaction in the changelog, as an old owner's in flight.
+	finish := b.kafka.OpenTransaction("old-owner", 20*time.Second, b.topics.Replica(),
+		kafka.Message{Key: []byte("acme/app:0"), Value: []byte("2 3 2")})
+	b.fed["acme/app:0"]++
+	second := b.start(func(c *Config) { c.TransactionTimeout, c.SessionTimeout = 10*time.Second, 15*time.Second })
+	kafkatest.Eventually(t, func() (bool, string) {
+		err := second.Ready()
+		return err != nil && strings.Contains(err.Error(), "changelog"), fmt.Sprint(err)
+	})
+	// What comes now must build on the state that the transaction will commit.
+	key := "acme/app:0"
+	b.fed[key]++
+	b.kafka.Produce(b.topics.Gateway(), kafka.Message{Key: []byte(key), Value: []byte("3")})
+	finish(true)
+	b.check()
 }
