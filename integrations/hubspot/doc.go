@@ -11,7 +11,8 @@
 // belongs to. HubSpot takes all values as text.
 //
 // Settings of a connection: unique_property (default fluxnex_record_id),
-// pipeline, deal_stages (stage ids by load status, with "default").
+// pipeline, deal_stages (stage ids by load status, with "default"; mandatory for
+// pipelines other than the one every portal begins with).
 //
 // Start reading at hubspot.go; what an error means is in classify.go.
 package hubspot

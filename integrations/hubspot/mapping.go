@@ -78,14 +78,9 @@ func dealObject(l *canonical.Load, s integration.Settings) integration.Object {
 	if l.Number != "" {
 		p["dealname"] = "Load " + l.Number
 	}
-	stages, _ := s["deal_stages"].(map[string]any)
-	stage, _ := stages[l.Status].(string)
-	if stage == "" {
-		stage, _ = stages["default"].(string)
-	}
-	fill(p, "dealstage", stage)
 	pipeline, _ := s["pipeline"].(string)
 	fill(p, "pipeline", pipeline)
+	fill(p, "dealstage", stage(l.Status, pipeline, s))
 	fill(p, "closedate", l.DeliveryDate)
 	if l.Revenue != nil {
 		p["amount"] = l.Revenue.Fixed(2)
@@ -97,6 +92,30 @@ func dealObject(l *canonical.Load, s integration.Settings) integration.Object {
 	}
 	belongs(&o, customer)
 	return o
+}
+
+// stage is the deal's stage for a load's status: as the settings say, else one
+// of the pipeline every portal begins with. Stages of other pipelines have ids
+// of their own.
+func stage(status, pipeline string, s integration.Settings) string {
+	if stages, ok := s["deal_stages"].(map[string]any); ok {
+		for _, key := range []string{status, "default"} {
+			if id, ok := stages[key].(string); ok && id != "" {
+				return id
+			}
+		}
+		return ""
+	}
+	if pipeline != "" && pipeline != "default" {
+		return ""
+	}
+	switch status {
+	case "Delivered", "Completed":
+		return "closedwon"
+	case "Cancelled", "Declined", "Expired":
+		return "closedlost"
+	}
+	return "appointmentscheduled"
 }
 
 // belongs ties an object to its company, once there is one: a contact is worth

@@ -3,6 +3,8 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +54,6 @@ type mappingKey struct {
 // compiled remembers refusals too: a mapping that does not compile must not
 // cost a compilation for each record.
 type compiled struct {
-	version int64
 	source  *controlplane.Mapping
 	mapping *Mapping
 	err     error
@@ -122,11 +123,19 @@ func (c *Compiler) Mapping(m *controlplane.Mapping, schemas []integration.Object
 	key := mappingKey{m.Tenant, m.Entity, m.App}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old, ok := c.mappings[key]; ok && (old.source == m || m.Version != 0 && old.version == m.Version) {
+	old, ok := c.mappings[key]
+	if ok && old.source == m {
+		return old.mapping, old.err
+	}
+	// A new snapshot holds the mapping at another address. The version alone
+	// would not do: a restored database counts the same versions again.
+	if ok && old.source.Version == m.Version && maps.Equal(old.source.Fields, m.Fields) && slices.Equal(old.source.Required, m.Required) {
+		old.source = m
+		c.mappings[key] = old
 		return old.mapping, old.err
 	}
 	out, err := c.compile(m, schemas)
-	c.mappings[key] = compiled{version: m.Version, source: m, mapping: out, err: err}
+	c.mappings[key] = compiled{source: m, mapping: out, err: err}
 	return out, err
 }
 
