@@ -219,10 +219,12 @@ func resend(ctx context.Context, tx pgx.Tx, ids []int64) error {
 	return nil
 }
 
-// finishRest writes what follows from the rows' new standing.
+// finishRest writes what follows from the rows' new standing, on one trip.
 func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
-	var settled []int64
 	batch := &pgx.Batch{}
+	var settled, created []int64
+	var lanes []int32
+	var destinations []string
 	var results, deadLetters [][]byte
 	for _, f := range kept {
 		if !f.Doubt {
@@ -232,8 +234,7 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 			batch.Queue(`UPDATE delivery_state s SET sent = $2 FROM delivery_row r WHERE r.id = $1 AND s.row_id = r.id AND s.slot = r.applied_slot`, f.Row.ID, f.Payload)
 		}
 		if f.Remote != nil && (f.Row.Applied == nil || f.Row.Applied.ID != f.Remote.ID) {
-			batch.Queue(`INSERT INTO delivery_search (row_id, lane_id, destination_id) VALUES ($1, $2, $3)
-				ON CONFLICT (row_id) DO UPDATE SET destination_id = EXCLUDED.destination_id`, f.Row.ID, f.Row.Lane, f.Remote.ID)
+			created, lanes, destinations = append(created, f.Row.ID), append(lanes, f.Row.Lane), append(destinations, f.Remote.ID)
 		}
 		for _, ref := range f.References {
 			batch.Queue(`INSERT INTO delivery_wait (row_id, lane_id, record_id, object) SELECT id, $2, $3, $4 FROM delivery_row WHERE id = $1 AND status IN ('waiting', 'failed')
@@ -255,18 +256,20 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 	if len(settled) > 0 {
 		batch.Queue(`DELETE FROM delivery_request WHERE row_id = ANY($1)`, settled)
 	}
-	if len(results) > 0 {
-		batch.Queue(`INSERT INTO delivery_outbox (kind, value) SELECT $1, v FROM unnest($2::bytea[]) WITH ORDINALITY AS u(v, n) ORDER BY n`, string(OutboxResult), results)
+	if len(created) > 0 {
+		batch.Queue(`INSERT INTO delivery_search (row_id, lane_id, destination_id) SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[])
+			ON CONFLICT (row_id) DO UPDATE SET destination_id = EXCLUDED.destination_id`, created, lanes, destinations)
 	}
-	if batch.Len() > 0 {
-		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-			return fmt.Errorf("postgres: finish: %w", err)
-		}
+	queueOutbox(batch, OutboxResult, results)
+	queueOutbox(batch, OutboxDeadLetter, deadLetters)
+	resolved := queueClose(batch, kept)
+	if batch.Len() == 0 {
+		return nil
 	}
-	if err := appendOutbox(ctx, tx, OutboxDeadLetter, deadLetters); err != nil {
-		return err
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("postgres: finish: %w", err)
 	}
-	return closeNotifications(ctx, tx, kept)
+	return tellClosed(ctx, tx, kept, *resolved)
 }
 
 func appendJSON[T any](values [][]byte, v *T) ([][]byte, error) {

@@ -46,13 +46,20 @@ func queueNotification(batch *pgx.Batch, n *record.Notification) error {
 	return nil
 }
 
-// closeNotifications closes what is open about (record, target) up to the
-// applied revision, whichever stage opened it, and tells so.
-func closeNotifications(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
+const closeOpen = `
+UPDATE notification n SET resolved_at = now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[]) AS u(tenant_id, record_id, target, object, generation, revision_offset)
+WHERE n.tenant_id = u.tenant_id AND n.record_id = u.record_id AND n.target = u.target AND n.object IN ('', u.object)
+	AND n.resolved_at IS NULL AND (n.revision_generation, n.revision_offset) <= (u.generation, u.revision_offset)
+RETURNING n.tenant_id, n.source_app, n.record_id, n.audience, n.stage, n.class, n.target, n.object, n.fingerprint, n.resolved_at`
+
+// queueClose closes what is open about (record, target) up to the applied
+// revision, whichever stage opened it. What it closed is there once the batch
+// is closed.
+func queueClose(batch *pgx.Batch, kept []*Finished) *[]record.Notification {
 	var tenants, records, targets, objects []string
 	var generations []int32
 	var offsets []int64
-	byRecord := map[record.Key]*Row{}
 	for _, f := range kept {
 		if f.Ending != EndApplied {
 			continue
@@ -61,35 +68,33 @@ func closeNotifications(ctx context.Context, tx pgx.Tx, kept []*Finished) error 
 		tenants, records = append(tenants, string(r.Tenant)), append(records, string(r.RecordID))
 		targets, objects = append(targets, r.TargetName), append(objects, r.Object)
 		generations, offsets = append(generations, r.Version.Revision.Generation), append(offsets, r.Version.Revision.Offset)
-		byRecord[r.Key()] = r
 	}
+	resolved := new([]record.Notification)
 	if len(tenants) == 0 {
-		return nil
+		return resolved
 	}
-	rows, err := tx.Query(ctx, `
-		UPDATE notification n SET resolved_at = now()
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[]) AS u(tenant_id, record_id, target, object, generation, revision_offset)
-		WHERE n.tenant_id = u.tenant_id AND n.record_id = u.record_id AND n.target = u.target AND n.object IN ('', u.object)
-			AND n.resolved_at IS NULL AND (n.revision_generation, n.revision_offset) <= (u.generation, u.revision_offset)
-		RETURNING n.tenant_id, n.source_app, n.record_id, n.audience, n.stage, n.class, n.target, n.object, n.fingerprint, n.resolved_at`,
-		tenants, records, targets, objects, generations, offsets)
-	if err != nil {
-		return fmt.Errorf("postgres: close notifications: %w", err)
-	}
-	closed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n record.Notification, err error) {
-		err = row.Scan(&n.TenantID, &n.SourceApp, &n.RecordID, &n.Audience, &n.Stage, &n.Class, &n.Target, &n.Object, &n.Fingerprint, &n.At)
-		return n, err
+	batch.Queue(closeOpen, tenants, records, targets, objects, generations, offsets).Query(func(rows pgx.Rows) (err error) {
+		*resolved, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n record.Notification, err error) {
+			err = row.Scan(&n.TenantID, &n.SourceApp, &n.RecordID, &n.Audience, &n.Stage, &n.Class, &n.Target, &n.Object, &n.Fingerprint, &n.At)
+			return n, err
+		})
+		return err
 	})
-	if err != nil {
-		return fmt.Errorf("postgres: close notifications: %w", err)
-	}
-	values := make([][]byte, 0, len(closed))
-	for i := range closed {
-		n := &closed[i]
+	return resolved
+}
+
+// tellClosed publishes what was closed.
+func tellClosed(ctx context.Context, tx pgx.Tx, kept []*Finished, resolved []record.Notification) error {
+	var values [][]byte
+	for i := range resolved {
+		n := &resolved[i]
 		n.Resolved = true
-		if r := byRecord[record.KeyOf(n.TenantID, n.RecordID)]; r != nil {
-			n.Revision, n.Lineage = r.Version.Revision, r.Lineage
+		for _, f := range kept {
+			if f.Row.Tenant == n.TenantID && f.Row.RecordID == n.RecordID && f.Row.TargetName == n.Target {
+				n.Revision, n.Lineage = f.Row.Version.Revision, f.Row.Lineage
+			}
 		}
+		var err error
 		if values, err = appendJSON(values, n); err != nil {
 			return err
 		}

@@ -26,11 +26,19 @@ type OutboxMessage struct {
 	Value []byte
 }
 
+const insertOutbox = `INSERT INTO delivery_outbox (kind, value) SELECT $1, v FROM unnest($2::bytea[]) WITH ORDINALITY AS u(v, n) ORDER BY n`
+
+func queueOutbox(batch *pgx.Batch, kind OutboxKind, values [][]byte) {
+	if len(values) > 0 {
+		batch.Queue(insertOutbox, string(kind), values)
+	}
+}
+
 func appendOutbox(ctx context.Context, tx pgx.Tx, kind OutboxKind, values [][]byte) error {
 	if len(values) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO delivery_outbox (kind, value) SELECT $1, v FROM unnest($2::bytea[]) WITH ORDINALITY AS u(v, n) ORDER BY n`, string(kind), values); err != nil {
+	if _, err := tx.Exec(ctx, insertOutbox, string(kind), values); err != nil {
 		return fmt.Errorf("postgres: outbox: %w", err)
 	}
 	return nil

@@ -47,9 +47,10 @@ func newAccounts(each int) *accounts {
 	return &accounts{each: each, total: total, slots: make(chan struct{}, total), byID: map[account]*accountState{}}
 }
 
-// prefetch is how many rows are held beyond the slots, so that a slot that
-// becomes free finds one prepared.
-func (a *accounts) prefetch() int { return max(a.each/2, claimMin) }
+// prefetch is how many rows are held beyond the slots: being prepared, stored
+// and finished takes as long as a fast call, and a slot that becomes free has
+// to find one prepared.
+func (a *accounts) prefetch() int { return max(a.each, claimMin) }
 
 // slot waits for one of the account's, then for one of the process's.
 func (a *accounts) slot(ctx context.Context, id account) (release func(), err error) {

@@ -305,3 +305,9 @@ func (d *shopDeliverer) Probe(context.Context, integration.Caller, integration.A
 }
 func (d *shopDeliverer) OAuth() *integration.OAuth  { return nil }
 func (d *shopDeliverer) Limits() integration.Limits { return d.limits }
+
+func (s *shop) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ledger)
+}
