@@ -96,6 +96,27 @@ func TestApplyOnlyFromTheExpectedCheckpoint(t *testing.T) {
 	})
 }
 
+// Half a view would answer "absent" for what is only not there yet.
+func TestAViewBeingBuiltIsNotReady(t *testing.T) {
+	eachRedis(t, func(t *testing.T, c *redis.Client) {
+		v := c.Views()
+		ok, err := v.Apply(context.Background(), []redis.Batch{{ID: id(0), From: redis.NoCheckpoint, To: 5, Building: true,
+			Entries: []redis.Entry{{Key: "a/1", Value: []byte("x"), Offset: 4}}}})
+		if err != nil || !ok[0] {
+			t.Fatalf("apply: %v %v", ok, err)
+		}
+		if at, _ := read(t, v, "a/1"); at != redis.NoCheckpoint {
+			t.Errorf("a view being built reads as complete up to %d", at)
+		}
+		if !apply(t, v, 5, 9) {
+			t.Error("the build cannot go on")
+		}
+		if at, got := read(t, v, "a/1"); at != 9 || got[0] != "x" {
+			t.Errorf("the finished view stands at %d and holds %v", at, got)
+		}
+	})
+}
+
 func TestABigBatchIsSplitAndTheLastOfAKeyWins(t *testing.T) {
 	eachRedis(t, func(t *testing.T, c *redis.Client) {
 		v := c.Views()

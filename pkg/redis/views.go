@@ -13,6 +13,7 @@ const (
 	// Record keys always hold a slash, so these fields cannot be one.
 	checkpointField = "@checkpoint"
 	settledField    = "@settled"
+	buildingField   = "@building"
 
 	// NoCheckpoint says that a view does not exist.
 	NoCheckpoint int64 = -1
@@ -23,14 +24,20 @@ const (
 )
 
 // applyScript writes only if the view contains exactly the changelog up to
-// ARGV[1]; it answers with the checkpoint there is afterwards. Each field's
-// value comes with a mark in front: "v" to set, "d" to remove.
+// ARGV[1]; it answers with the checkpoint there is afterwards. ARGV[3] is "1"
+// while the view is being built, "0" when it is complete, "" to leave that. Each field's value comes with a mark in front:
+// "v" to set, "d" to remove.
 const applyScript = `
 local current = redis.call('HGET', KEYS[1], '@checkpoint') or ''
 if current ~= ARGV[1] then return current end
 local set = {'@checkpoint', ARGV[2]}
 local del = {}
-for i = 3, #ARGV, 2 do
+if ARGV[3] == '1' then
+  set[3], set[4] = '@building', '1'
+elseif ARGV[3] == '0' then
+  del[1] = '@building'
+end
+for i = 4, #ARGV, 2 do
   local value = ARGV[i+1]
   if string.sub(value, 1, 1) == 'd' then
     del[#del+1] = ARGV[i]
@@ -84,7 +91,7 @@ type Question struct {
 
 // Answer is what a view says; Values correspond to the question's keys, nil
 // where the view has none. With Checkpoint == NoCheckpoint the view is not
-// ready and the values mean nothing.
+// ready (lost, never built, or being built) and the values mean nothing.
 type Answer struct {
 	Checkpoint int64
 	Values     [][]byte
@@ -95,8 +102,8 @@ func (v *Views) Read(ctx context.Context, questions []Question) ([]Answer, error
 	cmds := make([]*goredis.SliceCmd, len(questions))
 	if err := v.pipeline(ctx, func(p goredis.Pipeliner) {
 		for i, q := range questions {
-			fields := make([]string, 0, len(q.Keys)+1)
-			fields = append(append(fields, checkpointField), q.Keys...)
+			fields := make([]string, 0, len(q.Keys)+2)
+			fields = append(append(fields, checkpointField, buildingField), q.Keys...)
 			cmds[i] = p.HMGet(ctx, v.key(q.ID), fields...)
 		}
 	}); err != nil {
@@ -109,8 +116,11 @@ func (v *Views) Read(ctx context.Context, questions []Question) ([]Answer, error
 		if err != nil {
 			return nil, err
 		}
-		out[i] = Answer{Checkpoint: at, Values: make([][]byte, len(vals)-1)}
-		for j, val := range vals[1:] {
+		if vals[1] != nil {
+			at = NoCheckpoint
+		}
+		out[i] = Answer{Checkpoint: at, Values: make([][]byte, len(vals)-2)}
+		for j, val := range vals[2:] {
 			if s, ok := val.(string); ok {
 				out[i].Values[j] = []byte(s)
 			}
@@ -172,6 +182,9 @@ type Batch struct {
 	ID       ViewID
 	From, To int64 // From == NoCheckpoint: the view must not exist
 	Entries  []Entry
+	// Building says that To is not yet the end of the changelog: nobody may read
+	// the view, for a key that is missing may only not be there yet.
+	Building bool
 }
 
 // Apply writes each batch whose From is the view's checkpoint, and reports
@@ -198,8 +211,15 @@ func (v *Views) Apply(ctx context.Context, batches []Batch) ([]bool, error) {
 			if n < len(entries) {
 				to = strconv.FormatInt(entries[n-1].Offset+1, 10)
 			}
-			args := make([]any, 0, 2+2*n)
-			args = append(args, from, to)
+			building := "0"
+			switch {
+			case b.Building || n < len(entries) && from == "":
+				building = "1"
+			case n < len(entries):
+				building = "" // as it was
+			}
+			args := make([]any, 0, 3+2*n)
+			args = append(args, from, to, building)
 			for _, e := range entries[:n] {
 				args = append(args, e.Key, marked(e.Value))
 			}

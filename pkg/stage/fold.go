@@ -119,7 +119,7 @@ func (m *member) fold(ctx context.Context, p int32, end int64) error {
 	err = m.reader.Range(ctx, m.cfg.Changelog, p, from, end, func(page []Record, next int64) error {
 		next = min(next, end)
 		if next > at {
-			if err := m.advance(ctx, id, &at, next, page); err != nil {
+			if err := m.advance(ctx, id, &at, next, end, page); err != nil {
 				return err
 			}
 		}
@@ -129,13 +129,13 @@ func (m *member) fold(ctx context.Context, p int32, end int64) error {
 		return err
 	}
 	if at == redis.NoCheckpoint || at < end {
-		return m.advance(ctx, id, &at, end, nil)
+		return m.advance(ctx, id, &at, end, end, nil)
 	}
 	return nil
 }
 
-func (m *member) advance(ctx context.Context, id redis.ViewID, at *int64, next int64, page []Record) error {
-	b := redis.Batch{ID: id, From: *at, To: next}
+func (m *member) advance(ctx context.Context, id redis.ViewID, at *int64, next, end int64, page []Record) error {
+	b := redis.Batch{ID: id, From: *at, To: next, Building: next < end}
 	for i := range page {
 		if page[i].Offset >= *at {
 			b.Entries = append(b.Entries, redis.Entry{Key: string(page[i].Key), Value: page[i].Value, Offset: page[i].Offset})

@@ -103,6 +103,7 @@ func (m *member) run(ctx context.Context) (err error) {
 			m.after.settled(m.work)
 		}
 		m.endEpoch()
+		m.Runner.owned.Store(nil)
 	}()
 	for ctx.Err() == nil {
 		if err := m.sync(ctx); err != nil {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/kafka/kafkatest"
 	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/pkg/redis"
 	"github.com/fluxnex/fluxnex/pkg/redis/redistest"
 )
 
@@ -209,6 +211,38 @@ func TestDependencyAwayPausesWithoutDeadLetters(t *testing.T) {
 	if dead := b.kafka.Committed(b.topics.DeadLetter()); len(dead) > 0 {
 		t.Errorf("dead letters %v, want none", dead)
 	}
+}
+
+// Another stage's view that is not there yet is no empty view.
+func TestAViewThatIsNotReadyHoldsTheBatchBack(t *testing.T) {
+	b := newBed(t, 1)
+	other := b.viewID("other", b.topics.Canonical(), 0)
+	r, s := b.newRunner(func(c *Config) { c.Foreign = map[View]string{"other": b.topics.Canonical()} })
+	s.foreign = true
+	b.run(r, s)
+	b.feed(5, 1)
+	wait := func() {
+		t.Helper()
+		kafkatest.Eventually(t, func() (bool, string) {
+			err := r.Ready()
+			return err != nil && strings.Contains(err.Error(), "not ready"), fmt.Sprint(err)
+		})
+	}
+	wait()
+	apply := func(batch redis.Batch) {
+		t.Helper()
+		batch.ID = other
+		if ok, err := b.redis.Views().Apply(context.Background(), []redis.Batch{batch}); err != nil || !ok[0] {
+			t.Fatalf("apply: %v %v", ok, err)
+		}
+	}
+	apply(redis.Batch{From: redis.NoCheckpoint, To: 3, Building: true})
+	wait()
+	if n := s.records.Load(); n > 0 {
+		t.Errorf("%d records were computed on a view that is not ready", n)
+	}
+	apply(redis.Batch{From: 3, To: 5})
+	b.check()
 }
 
 func TestFailingSettleHoldsTheNextCommitBackAndHeals(t *testing.T) {

@@ -31,6 +31,7 @@ type sums struct {
 	topic   string
 	poison  atomic.Bool // panic on value "panic"
 	away    atomic.Bool // Begin fails, as with the registry away
+	foreign bool        // looks every key up in the view "other" too
 	batches atomic.Int64
 	records atomic.Int64
 
@@ -74,6 +75,9 @@ func (w *sumsWork) Lookups(Views) []Lookup {
 	out := make([]Lookup, len(w.batch))
 	for i := range w.batch {
 		out[i] = Lookup{View: "sums", Key: record.Key(w.batch[i].Key)}
+		if w.s.foreign {
+			out = append(out, Lookup{View: "other", Key: record.Key(w.batch[i].Key)})
+		}
 	}
 	return out
 }
@@ -111,13 +115,12 @@ func (w *sumsWork) Compute(_ context.Context, found Views) (Result, error) {
 
 // bed is one broker, one Redis, and as many runners as a test starts.
 type bed struct {
-	t       *testing.T
-	kafka   *kafkatest.Cluster
-	redis   *redis.Client
-	url     string
-	topics  record.Topics
-	fed     map[string]int
-	maxTurn int
+	t      *testing.T
+	kafka  *kafkatest.Cluster
+	redis  *redis.Client
+	url    string
+	topics record.Topics
+	fed    map[string]int
 }
 
 func newBed(t *testing.T, partitions int32) *bed {
@@ -286,23 +289,23 @@ func brief(m map[string]int) string {
 
 func (b *bed) view(key string) string {
 	b.t.Helper()
-	answers, err := b.redis.Views().Read(context.Background(), []redis.Question{{ID: b.viewID(kafka.Partition([]byte(key), b.kafka.Config.PartitionCount())), Keys: []string{key}}})
+	answers, err := b.redis.Views().Read(context.Background(), []redis.Question{{ID: b.viewID("sums", b.topics.Replica(), kafka.Partition([]byte(key), b.kafka.Config.PartitionCount())), Keys: []string{key}}})
 	if err != nil {
 		b.t.Fatalf("read view: %v", err)
 	}
 	return string(answers[0].Values[0])
 }
 
-func (b *bed) viewID(p int32) redis.ViewID {
+func (b *bed) viewID(view, topic string, p int32) redis.ViewID {
 	b.t.Helper()
 	r, err := kafka.NewReader(b.kafka.Config, testLog(b.t))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer r.Close()
-	id, err := r.TopicID(context.Background(), b.topics.Replica())
+	id, err := r.TopicID(context.Background(), topic)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return redis.ViewID{View: "sums", TopicID: id, Partition: p}
+	return redis.ViewID{View: view, TopicID: id, Partition: p}
 }
