@@ -40,6 +40,8 @@ const (
 	// refreshTimeout bounds the token endpoint's answer. It is less than the time
 	// others wait for the lock.
 	refreshTimeout = 8 * time.Second
+	// maxAsking is how many connections one process refreshes at a time.
+	maxAsking = 4
 )
 
 // Secret is one stored secret in the clear.
@@ -63,6 +65,8 @@ type Source struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	refreshes *prometheus.CounterVec
+
+	asking chan struct{} // bounds refreshes under way: each holds a database session
 
 	mu      sync.Mutex
 	holders map[holderKey]*holder
@@ -90,7 +94,7 @@ type holder struct {
 // New makes a source. reg may be nil.
 func New(client *httpapi.Client, store Store, reg prometheus.Registerer, log *slog.Logger, clock func() time.Time) *Source {
 	s := &Source{
-		client: client, store: store, clock: clock, log: log, holders: map[holderKey]*holder{},
+		client: client, store: store, clock: clock, log: log, holders: map[holderKey]*holder{}, asking: make(chan struct{}, maxAsking),
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_token_refreshes_total", Help: "Token refreshes by their outcome."}, []string{"app", "outcome"}),
 	}
 	if reg != nil {
@@ -276,6 +280,12 @@ func (a *authorizer) missing(field string) error {
 }
 
 func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) error {
+	select {
+	case a.s.asking <- struct{}{}:
+		defer func() { <-a.s.asking }()
+	case <-ctx.Done():
+		return fault.Retry("token_timeout", 0, context.Cause(ctx))
+	}
 	var got Secret
 	fresh := false
 	err := a.s.store.Refresh(ctx, a.c.Tenant, a.c.Name, func(ctx context.Context, stored map[string]Secret) (map[string]Secret, error) {
