@@ -3,6 +3,7 @@ package call
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -49,6 +50,9 @@ type Call struct {
 	header  http.Header
 	answer  []byte
 }
+
+// ErrNone is returned by an app's inspection for what is not there.
+var ErrNone = errors.New("not in this sandbox")
 
 // Reply sets the answer; the last one counts. v nil is an empty body, []byte
 // is sent as it is, anything else as JSON.

@@ -63,6 +63,7 @@ type state struct {
 	Replaced time.Time            `json:"replaced"`
 	Spent    []string             `json:"spent,omitempty"` // the replaced ones before Previous, newest last
 	Access   map[string]time.Time `json:"access"`          // zero time: never expires
+	Private  bool                 `json:"private,omitempty"`
 }
 
 // Save writes a value through to the store.
@@ -95,7 +96,7 @@ func (r *Registry) Add(g Grant) {
 			return
 		}
 	}
-	s := &state{Account: g.Account, Client: g.ClientID, Secret: g.ClientSecret, Refresh: g.RefreshToken, Access: map[string]time.Time{}}
+	s := &state{Account: g.Account, Client: g.ClientID, Secret: g.ClientSecret, Refresh: g.RefreshToken, Access: map[string]time.Time{}, Private: len(g.AccessTokens) > 0}
 	for _, t := range g.AccessTokens {
 		s.Access[t] = time.Time{}
 	}
@@ -209,6 +210,9 @@ func (r *Registry) issue(g *state, save Save) Tokens {
 		access = g.Account[:min(15, len(g.Account))] + "!" + access
 	}
 	g.Access[access] = now.Add(r.policy.TTL)
+	if g.Private {
+		g.Access[access] = time.Time{}
+	}
 	r.access[access] = g
 	r.save(g, save)
 	return Tokens{Account: g.Account, ClientID: g.Client, Access: access, Refresh: g.Refresh, TTL: r.policy.TTL}
@@ -267,12 +271,13 @@ func (r *Registry) Revoke(account string, save Save) int {
 	})
 }
 
-// Expire ends the access tokens of an account now; refresh tokens still work.
+// Expire ends the access tokens of an account now, private ones too; refresh
+// tokens still work.
 func (r *Registry) Expire(account string, save Save) int {
 	return r.each(account, save, func(g *state) {
 		now := r.clock()
 		for t, until := range g.Access {
-			if until.After(now) {
+			if until.After(now) || until.IsZero() {
 				g.Access[t] = now
 			}
 		}
@@ -286,7 +291,9 @@ func (r *Registry) Rotate(account string, save Save) int { return r.each(account
 func (r *Registry) Authorize(account string, save Save) []Tokens {
 	var out []Tokens
 	r.each(account, save, func(g *state) {
-		r.rotate(g)
+		if g.Refresh = "sandbox-refresh-" + rand.Text(); g.Private {
+			g.Refresh = ""
+		}
 		g.Previous = ""
 		out = append(out, r.issue(g, save))
 	})
