@@ -80,3 +80,23 @@ func (r *Registry) SetCompatibility(ctx context.Context, subject, level string) 
 	}
 	return nil
 }
+
+// Versions are the schemas registered under a subject, oldest first; none if
+// the subject is not known.
+func (r *Registry) Versions(ctx context.Context, subject string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
+	all, err := r.cl.Schemas(ctx, subject)
+	var refused *sr.ResponseError
+	if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the schema registry for the versions of %s: %w", subject, err)
+	}
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = s.Schema.Schema
+	}
+	return out, nil
+}

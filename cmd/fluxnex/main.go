@@ -1,0 +1,59 @@
+// Command fluxnex is the whole platform in one binary: each service is a
+// subcommand, `dev` runs them all on embedded parts, and the rest are the
+// tools of the people who run it. This package is the subcommand table and
+// the wiring, nothing else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker: -X main.version=v1.2.3.
+var version = "dev"
+
+func main() {
+	os.Exit(run())
+}
+
+// Exit codes, as docs/contract.md promises them.
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitNotFound = 3
+)
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	e := &environment{lookup: os.LookupEnv, in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	err := newRootCommand(e).ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "fluxnex: "+err.Error())
+	var usage *usageError
+	var missing *notFoundError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &missing):
+		return exitNotFound
+	}
+	return exitFailed
+}
+
+// usageError is wrong usage or configuration.
+type usageError struct{ err error }
+
+func (u *usageError) Error() string { return u.err.Error() }
+func (u *usageError) Unwrap() error { return u.err }
+
+// notFoundError is something asked for that is not there.
+type notFoundError struct{ what string }
+
+func (n *notFoundError) Error() string { return n.what }

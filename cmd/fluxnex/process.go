@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fluxnex/fluxnex/pkg/app"
+	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+	"github.com/fluxnex/fluxnex/pkg/redis"
+	"github.com/fluxnex/fluxnex/schemas"
+)
+
+// process is one service being run: its configuration, its observability, and
+// the clients it has opened. `dev` makes one for each service in one process of
+// the operating system.
+type process struct {
+	name    string
+	cfg     app.Config
+	kafka   kafka.Config
+	log     *slog.Logger
+	metrics prometheus.Registerer
+	probes  *app.Probes
+
+	mu      sync.Mutex
+	closers []func()
+}
+
+// newProcess checks what every service has in common before it opens anything.
+func newProcess(name string, cfg app.Config, log *slog.Logger, metrics prometheus.Registerer, probes *app.Probes) (*process, error) {
+	k, err := kafkaConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &process{
+		name: name, cfg: cfg, kafka: k, log: log.With(slog.String("service", name)),
+		metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, metrics), probes: probes,
+	}, nil
+}
+
+// atEnd runs what a client needs when the service has stopped, last opened
+// first.
+func (p *process) atEnd(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closers = append(p.closers, f)
+}
+
+func (p *process) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i]()
+	}
+	p.closers = nil
+}
+
+func (p *process) codecs(ctx context.Context) (*schemas.Codecs, error) {
+	return openCodecs(ctx, p.kafka)
+}
+
+func (p *process) postgres(ctx context.Context, connections int) (*postgres.DB, error) {
+	db, err := openPostgres(ctx, p.cfg, connections, p.name)
+	if err != nil {
+		return nil, err
+	}
+	p.atEnd(db.Close)
+	p.probes.Add(p.name+" postgres", func() error {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		return db.Ping(ctx)
+	})
+	return db, nil
+}
+
+const probeTimeout = 2 * time.Second
+
+func (p *process) redis() (*redis.Client, error) {
+	c, err := redis.Open(redis.Config{URL: p.cfg.RedisURL, Prefix: p.cfg.TopicPrefix}, p.log)
+	if err != nil {
+		return nil, err
+	}
+	p.atEnd(func() { _ = c.Close() })
+	return c, nil
+}
+
+func (p *process) inbox(codecs *schemas.Codecs) (*kafka.Inbox, error) {
+	in, err := kafka.NewInbox(p.kafka, codecs.Gateway.Append, p.log)
+	if err != nil {
+		return nil, err
+	}
+	p.atEnd(in.Close)
+	return in, nil
+}
+
+func (p *process) producer() (*kafka.Producer, error) {
+	out, err := kafka.NewProducer(p.kafka, p.log)
+	if err != nil {
+		return nil, err
+	}
+	p.atEnd(out.Close)
+	return out, nil
+}
+
+// service is one subcommand that runs until it is told to stop.
+type service struct {
+	name  string
+	short string
+	needs []app.Need
+	run   func(ctx context.Context, p *process) error
+}
+
+// command runs a service as a process of its own, with its admin server.
+func (s service) command(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   s.name,
+		Short: s.short,
+		Args:  withArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := e.load(s.needs...)
+			if err != nil {
+				return err
+			}
+			log, err := app.NewLogger(e.err, cfg)
+			if err != nil {
+				return &usageError{err}
+			}
+			registry, probes := app.NewRegistry(), &app.Probes{}
+			p, err := newProcess(s.name, cfg, log, registry, probes)
+			if err != nil {
+				return err
+			}
+			g, ctx := errgroup.WithContext(c.Context())
+			g.Go(func() error { return app.Serve(ctx, log, cfg.AdminListen, app.Admin(registry, probes), time.Second) })
+			g.Go(func() error {
+				defer p.close()
+				if err := kafka.Check(ctx, p.kafka, destinationApps(), p.log); err != nil {
+					return stopped(ctx, err)
+				}
+				p.log.InfoContext(ctx, "started", slog.String("version", version))
+				if err := s.run(ctx, p); err != nil {
+					return stopped(ctx, err)
+				}
+				if ctx.Err() == nil {
+					return errors.New(s.name + " ended by itself")
+				}
+				p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+				return nil
+			})
+			return g.Wait()
+		},
+	}
+}
+
+// stopped turns an error that only says "you were told to stop" into none.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
