@@ -39,11 +39,17 @@ func newProcess(name string, cfg app.Config, log *slog.Logger, metrics prometheu
 	if err != nil {
 		return nil, err
 	}
+	// A process that has not opened its clients yet has no other probe, and would
+	// be ready.
+	probes.Add(name, func() error { return errors.New("starting") })
 	return &process{
 		name: name, cfg: cfg, kafka: k, log: log.With(slog.String("service", name)),
 		metrics: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, metrics), probes: probes,
 	}, nil
 }
+
+// ready ends "starting" for a service whose clients' probes say all there is.
+func (p *process) ready() { p.probes.Add(p.name, func() error { return nil }) }
 
 // atEnd runs what a client needs when the service has stopped, last opened
 // first.

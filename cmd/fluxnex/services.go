@@ -161,6 +161,7 @@ func runDelivery(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	p.ready()
 	g.Go(func() error { return s.Run(ctx) })
 	return g.Wait()
 }
@@ -179,5 +180,6 @@ func runConsole(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	p.ready()
 	return console.NewKeeper(p.kafka, codecs, db, p.log).Run(ctx)
 }

@@ -238,6 +238,7 @@ func runFetcher(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	p.ready()
 	g.Go(func() error { return s.Run(ctx) })
 	return g.Wait()
 }
