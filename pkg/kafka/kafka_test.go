@@ -24,7 +24,9 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func payload(dst []byte, e *record.GatewayEvent) ([]byte, error) { return append(dst, e.Payload...), nil }
+func payload(dst []byte, e *record.GatewayEvent) ([]byte, error) {
+	return append(dst, e.Payload...), nil
+}
 
 func event(n int) record.GatewayEvent {
 	return record.GatewayEvent{TenantID: "acme", RecordID: record.NewID("app", fmt.Sprint(n)), Payload: []byte(fmt.Sprint(n))}

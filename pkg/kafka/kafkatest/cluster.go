@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +29,10 @@ type Cluster struct {
 	// Fake is the broker, for faults; nil on a real cluster.
 	Fake *kfake.Cluster
 	cl   *kgo.Client
+
+	mu      sync.Mutex
+	commits []func() (answer func() (kmsg.Response, error, bool), ok bool) // whose answers are replaced
+	copied  map[string]bool                                                // producer and epoch of commits being carried out
 }
 
 // New starts an embedded broker on loopback, with the installation's topics.
@@ -65,7 +70,7 @@ func On(t testing.TB, cfg kafka.Config, apps ...string) *Cluster {
 		t.Fatalf("test client: %v", err)
 	}
 	t.Cleanup(cl.Close)
-	return &Cluster{t: t, Config: cfg, cl: cl}
+	return &Cluster{t: t, Config: cfg, cl: cl, copied: make(map[string]bool)}
 }
 
 // Produce appends records in order.
@@ -213,32 +218,63 @@ func (c *Cluster) MisreportCommits(n int64) (lost func() int64) {
 func (c *Cluster) carryOut(n int64, answer func() (kmsg.Response, error, bool)) (lost func() int64) {
 	c.t.Helper()
 	var count atomic.Int64
-	var inner atomic.Bool // our own copy of the request passes
-	c.Fake.ControlKey(kmsg.EndTxn.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.Fake.KeepControl()
-		end, ok := req.(*kmsg.EndTxnRequest)
-		if !ok || !end.Commit || inner.Load() || count.Load() >= n {
-			return nil, nil, false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commits = append(c.commits, func() (func() (kmsg.Response, error, bool), bool) {
+		if count.Load() >= n {
+			return nil, false
 		}
 		count.Add(1)
-		inner.Store(true)
-		c.Fake.SleepControl(func() {
-			defer inner.Store(false)
-			same := kmsg.NewPtrEndTxnRequest()
-			same.TransactionalID, same.ProducerID, same.ProducerEpoch, same.Commit = end.TransactionalID, end.ProducerID, end.ProducerEpoch, true
-			resp, err := same.RequestWith(context.Background(), c.cl)
-			if err == nil {
-				err = kerr.ErrorForCode(resp.ErrorCode)
-			}
-			if err != nil {
-				c.t.Errorf("carry out the commit whose reply is to be lost: %v", err)
-			}
-		})
-		resp, err, _ := answer()
-		if resp != nil {
-			resp.SetVersion(req.GetVersion())
-		}
-		return resp, err, true
+		return answer, true
 	})
+	if len(c.commits) == 1 {
+		c.Fake.ControlKey(kmsg.EndTxn.Int16(), c.onEndTxn)
+	}
 	return count.Load
+}
+
+// onEndTxn lets everything pass but a commit whose answer is to be replaced.
+func (c *Cluster) onEndTxn(req kmsg.Request) (kmsg.Response, error, bool) {
+	c.Fake.KeepControl()
+	end, ok := req.(*kmsg.EndTxnRequest)
+	if !ok || !end.Commit {
+		return nil, nil, false
+	}
+	who := fmt.Sprint(end.ProducerID, "/", end.ProducerEpoch)
+	c.mu.Lock()
+	if c.copied[who] { // our own copy of the request
+		c.mu.Unlock()
+		return nil, nil, false
+	}
+	var answer func() (kmsg.Response, error, bool)
+	for _, next := range c.commits {
+		if answer, ok = next(); ok {
+			break
+		}
+	}
+	if answer == nil {
+		c.mu.Unlock()
+		return nil, nil, false
+	}
+	c.copied[who] = true
+	c.mu.Unlock()
+	c.Fake.SleepControl(func() {
+		same := kmsg.NewPtrEndTxnRequest()
+		same.TransactionalID, same.ProducerID, same.ProducerEpoch, same.Commit = end.TransactionalID, end.ProducerID, end.ProducerEpoch, true
+		resp, err := same.RequestWith(context.Background(), c.cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if err != nil {
+			c.t.Errorf("carry out the commit whose reply is to be lost: %v", err)
+		}
+		c.mu.Lock()
+		delete(c.copied, who)
+		c.mu.Unlock()
+	})
+	resp, err, handled := answer()
+	if resp != nil {
+		resp.SetVersion(req.GetVersion())
+	}
+	return resp, err, handled
 }
