@@ -165,10 +165,11 @@ func (p *platform) add(t testing.TB, name string, number int) *process {
 	web, admin := "127.0.0.1:"+strconv.Itoa(freePort(t)), "127.0.0.1:"+strconv.Itoa(freePort(t))
 	s := &process{
 		name: name + strconv.Itoa(number), args: []string{name}, bin: fluxnex(t),
-		log:   filepath.Join(p.dir, name+strconv.Itoa(number)+".log"),
-		web:   "http://" + web,
-		admin: "http://" + admin,
-		env:   append(slices.Clone(p.env), "FLUXNEX_LISTEN="+web, "FLUXNEX_ADMIN_LISTEN="+admin),
+		log:    filepath.Join(p.dir, name+strconv.Itoa(number)+".log"),
+		web:    "http://" + web,
+		serves: name == "gateway",
+		admin:  "http://" + admin,
+		env:    append(slices.Clone(p.env), "FLUXNEX_LISTEN="+web, "FLUXNEX_ADMIN_LISTEN="+admin),
 	}
 	p.all[name] = append(p.all[name], s)
 	return s

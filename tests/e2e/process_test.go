@@ -72,13 +72,14 @@ func fluxnex(t testing.TB) string {
 // process is one service process that can be killed, frozen and started again
 // with the same addresses.
 type process struct {
-	name  string
-	args  []string
-	env   []string
-	bin   string
-	log   string
-	web   string // base URL of what it serves, "" for most
-	admin string // base URL of its probes and metrics, "" if it has none
+	name   string
+	args   []string
+	env    []string
+	bin    string
+	log    string
+	web    string // base URL of what it serves
+	serves bool   // whether it serves anything there
+	admin  string // base URL of its probes and metrics, "" if it has none
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -184,6 +185,13 @@ func (p *process) ready(t testing.TB) {
 		last = strings.TrimSpace(body)
 		return status == http.StatusOK, last
 	})
+	if p.serves {
+		// It is ready a moment before it listens.
+		await(t, p.name+" listens", func() (bool, string) {
+			_, _, err := get(p.web)
+			return err == nil, fmt.Sprint(err)
+		})
+	}
 }
 
 // await polls until done; there is no event to wait for across processes. The
