@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -202,6 +203,16 @@ func (b *bed) ledger(query string) []ledger.Entry {
 func (b *bed) script(rules ...object) {
 	b.t.Helper()
 	b.must(201, http.MethodPost, "/_sandbox/faults", "", rules)
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	var cfg net.ListenConfig
+	l, err := cfg.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // sample reads a real answer; the test is skipped where they are not at hand.
