@@ -31,8 +31,11 @@ type faultError struct {
 type code string
 
 func (c *code) UnmarshalJSON(b []byte) error {
-	s := strings.Trim(string(b), `"`)
-	*c = code(strings.TrimLeft(s, "0"))
+	s := strings.TrimLeft(strings.Trim(string(b), `"`), "0")
+	if s == "" || len(s) > 8 || strings.Trim(s, "0123456789") != "" {
+		s = "other" // what is not a code must not become a label
+	}
+	*c = code(s)
 	return nil
 }
 
@@ -100,7 +103,7 @@ func authCode(b []byte) string {
 	var body faultBody
 	if json.Unmarshal(b, &body) == nil && body.Fault != nil {
 		for _, e := range body.Fault.Error {
-			if e.Code != "" && len(e.Code) < 8 {
+			if e.Code != "" {
 				return string(e.Code)
 			}
 		}
@@ -156,7 +159,7 @@ func rank(f *fault.Error) int {
 func classifyError(status int, typ string, e faultError) *fault.Error {
 	err := fmt.Errorf("%.200s: %.500s", e.Message, e.Detail)
 	label := "qbo_" + string(e.Code)
-	if len(e.Code) > 8 {
+	if e.Code == "" {
 		label = "qbo_other"
 	}
 	business := func(remedy string) *fault.Error { return fault.Refused(label, remedy, err) }
