@@ -41,7 +41,7 @@ type Codec[T any] struct {
 	limit    int
 	registry Registry
 	library  avro.API
-	schema   avro.Schema
+	schema   *avro.RecordSchema
 	header   [headerSize]byte
 	ours     map[uint32]bool // ids under which the current text is registered
 
@@ -60,8 +60,8 @@ type layout[T any] struct {
 
 // writerSchema is how to read what another version wrote; err is why nobody can.
 type writerSchema struct {
-	resolved avro.Schema
-	err      *fault.Error
+	evolution *evolution
+	err       *fault.Error
 }
 
 func newCodec[T any](library avro.API, registry Registry, text string, limit int, l layout[T], ids ...int) (*Codec[T], error) {
@@ -109,7 +109,7 @@ func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
 	}
 	id := binary.BigEndian.Uint32(value[1:headerSize])
 	if c.ours[id] {
-		return c.read(value[headerSize:], c.layout.read)
+		return c.read(value[headerSize:])
 	}
 	other, err := c.writer(ctx, id)
 	if err != nil {
@@ -118,19 +118,23 @@ func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
 	if other.err != nil {
 		return nil, other.err
 	}
-	return c.readOther(value[headerSize:], other.resolved)
+	body, err := other.evolution.apply(value[headerSize:])
+	if err != nil {
+		return nil, fault.Unreadable(CodeBytes, fmt.Errorf("schema id %d: %w", id, err))
+	}
+	return c.read(body)
 }
 
-// read decodes body with one function; what it leaves is an error, because a
-// value that another schema wrote often reads well by accident.
-func (c *Codec[T]) read(body []byte, decode func(*avro.Reader, *T)) (*T, error) {
+// read decodes all of body; what it leaves is an error, because a value that
+// another schema wrote often reads well by accident.
+func (c *Codec[T]) read(body []byte) (*T, error) {
 	r := c.readers.Get().(*avro.Reader) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.readers.Put(r)
 	r.Reset(body)
 	r.Error = nil
 	defer r.Reset(nil) // the pool must not keep the fetch buffer alive
 	v := new(T)
-	decode(r, v)
+	c.layout.read(r, v)
 	if r.Error != nil {
 		return nil, fault.Unreadable(CodeBytes, r.Error)
 	}
@@ -138,18 +142,6 @@ func (c *Codec[T]) read(body []byte, decode func(*avro.Reader, *T)) (*T, error) 
 		return nil, fault.Unreadable(CodeBytes, errors.New("bytes after the end of the value"))
 	}
 	return v, nil
-}
-
-// readOther decodes what another version wrote, by the library's reflection.
-func (c *Codec[T]) readOther(body []byte, resolved avro.Schema) (v *T, err error) {
-	defer func() {
-		// The library panics on some lengths (the smallest int64 as a block
-		// count); its own bytes must not take the process down.
-		if p := recover(); p != nil {
-			v, err = nil, fault.Unreadable(CodeBytes, fmt.Errorf("decoder panicked: %v", p))
-		}
-	}()
-	return c.read(body, func(r *avro.Reader, v *T) { r.ReadVal(resolved, v) })
 }
 
 // writer finds out how to read what was written under id, once per id.
@@ -170,19 +162,11 @@ func (c *Codec[T]) writer(ctx context.Context, id uint32) (*writerSchema, error)
 		return nil, unavailable(fmt.Errorf("schema id %d: %w", id, err))
 	}
 	w := &writerSchema{}
-	if w.resolved, err = resolve(c.schema, text); err != nil {
+	if w.evolution, err = evolve(c.library, c.schema, text); err != nil {
 		w.err = fault.Unreadable(CodeIncompatible, fmt.Errorf("schema id %d: %w", id, err))
 	}
 	c.others.Store(id, w)
 	return w, nil
-}
-
-func resolve(ours avro.Schema, text string) (avro.Schema, error) {
-	theirs, err := compat.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	return avro.NewSchemaCompatibility().Resolve(ours, theirs)
 }
 
 // unavailable keeps the registry client's own wait.

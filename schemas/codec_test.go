@@ -155,8 +155,10 @@ func TestReadsWhatOtherVersionsWrote(t *testing.T) {
 	}
 	// A newer version: one field more, one (with a default) fewer.
 	newer := strings.Replace(text, `{"name": "detail", "type": "string", "default": ""},`, `{"name": "weather", "type": {"type": "array", "items": "string"}, "default": []},`, 1)
-	if newer == text {
-		t.Fatal("the schema no longer has the field that this test takes away")
+	// The same inside the headers' records.
+	newer = strings.Replace(newer, `{"name": "value", "type": "string", "default": ""}`, `{"name": "sent", "type": ["null", "long"], "default": null}`, 1)
+	if !strings.Contains(newer, "weather") || !strings.Contains(newer, "sent") {
+		t.Fatal("the schema no longer has the fields that this test takes away")
 	}
 	id, err := reg.Register(t.Context(), "fluxnex.gateway-value", newer)
 	if err != nil {
@@ -169,7 +171,7 @@ func TestReadsWhatOtherVersionsWrote(t *testing.T) {
 	at := time.Date(2026, 11, 24, 10, 0, 0, 123456000, time.UTC)
 	body, err := library.Marshal(schema, map[string]any{
 		"tenant_id": "envoy", "source_app": "revenova", "record_id": "revenova:1", "gateway_id": "gw-1", "origin": "webhook",
-		"received_at": at, "format": "f", "content_type": "text/xml", "headers": []any{map[string]any{"name": "a", "value": "b"}},
+		"received_at": at, "format": "f", "content_type": "text/xml", "headers": []any{map[string]any{"name": "a", "sent": int64(3)}, map[string]any{"name": "b", "sent": nil}},
 		"outcome": "payload", "weather": []any{"rain"}, "version": "7", "payload": []byte("<x/>"), "config_version": int64(9),
 	})
 	if err != nil {
@@ -181,10 +183,31 @@ func TestReadsWhatOtherVersionsWrote(t *testing.T) {
 	}
 	want := record.GatewayEvent{
 		TenantID: "envoy", SourceApp: "revenova", RecordID: "revenova:1", GatewayID: "gw-1", Origin: record.OriginWebhook, ReceivedAt: at,
-		Format: "f", ContentType: "text/xml", Headers: []record.Header{{Name: "a", Value: "b"}}, Outcome: record.OutcomePayload, Version: "7", Payload: []byte("<x/>"), ConfigVersion: 9,
+		Format: "f", ContentType: "text/xml", Headers: []record.Header{{Name: "a"}, {Name: "b"}}, Outcome: record.OutcomePayload, Version: "7", Payload: []byte("<x/>"), ConfigVersion: 9,
 	}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("read\n%+v\nwant\n%+v", *got, want)
+	}
+}
+
+// TestDefaultsStandInForEveryField reads what a version wrote that had only the
+// fields without a default.
+func TestDefaultsStandInForEveryField(t *testing.T) {
+	c, reg := open(t)
+	for _, text := range []string{
+		`{"type":"record","name":"DeadLetter","namespace":"com.fluxnex","fields":[{"name":"offset","type":"long"},{"name":"topic","type":"string"},{"name":"partition","type":"int"}]}`,
+	} {
+		id, err := reg.Register(t.Context(), "fluxnex.dead-letter-value", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.DeadLetter.Decode(t.Context(), append(header(id), 4, 2, 't', 6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (record.DeadLetter{Topic: "t", Partition: 3, Offset: 2}); !reflect.DeepEqual(*got, want) {
+			t.Errorf("read\n%+v\nwant\n%+v", *got, want)
+		}
 	}
 }
 

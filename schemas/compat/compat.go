@@ -167,11 +167,11 @@ func types(next, before avro.Schema, path string) []error {
 			return types(n.Values(), b.Values(), path+"{}")
 		}
 	default:
-		if kind(next) == kind(before) {
+		if Kind(next) == Kind(before) {
 			return nil
 		}
 	}
-	return []error{fmt.Errorf("%s: was %s and is %s; a field keeps its type, add another field instead", path, kind(before), kind(next))}
+	return []error{fmt.Errorf("%s: was %s and is %s; a field keeps its type, add another field instead", path, Kind(before), Kind(next))}
 }
 
 func deref(s avro.Schema) avro.Schema {
@@ -181,9 +181,9 @@ func deref(s avro.Schema) avro.Schema {
 	return s
 }
 
-// kind is the type with its logical type, which the library's comparison
+// Kind is the type with its logical type, which the library's comparison
 // ignores: micros read as millis are a wrong time, not an error.
-func kind(s avro.Schema) string {
+func Kind(s avro.Schema) string {
 	k := string(s.Type())
 	if p, ok := s.(avro.LogicalTypeSchema); ok && p.Logical() != nil {
 		k += " (" + string(p.Logical().Type()) + ")"
@@ -191,7 +191,7 @@ func kind(s avro.Schema) string {
 	if u, ok := s.(*avro.UnionSchema); ok {
 		names := make([]string, 0, len(u.Types()))
 		for _, t := range u.Types() {
-			names = append(names, kind(t))
+			names = append(names, Kind(t))
 		}
 		k += " of " + strings.Join(names, ", ")
 	}
