@@ -203,6 +203,11 @@ func (s *xmlScanner) readText() (xmlKind, error) {
 	if strings.Contains(t, "]]>") {
 		return xmlEOF, s.fail("]]> in a text")
 	}
+	if strings.IndexByte(t, '&') >= 0 {
+		if _, err := unescapeXML(t); err != nil {
+			return xmlEOF, err
+		}
+	}
 	s.text, s.cdata = t, false
 	s.pos += i
 	s.end = s.pos
