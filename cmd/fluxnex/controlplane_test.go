@@ -48,7 +48,6 @@ func newOperator(t *testing.T) *operator {
 		"ENVOY_REVENOVA_WEBHOOK_KEY":     strings.Repeat("a1b2c3d4", 8),
 		"ENVOY_REVENOVA_SIGNING_SECRET":  "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)),
 		"ENVOY_SALESFORCE_CLIENT_SECRET": "planted-sf-secret",
-		"ENVOY_SALESFORCE_REFRESH_TOKEN": "planted-sf-refresh",
 		"ENVOY_QUICKBOOKS_CLIENT_SECRET": "planted-qb-secret",
 		"ENVOY_QUICKBOOKS_REFRESH_TOKEN": "planted-refresh-1",
 		"ENVOY_HUBSPOT_TOKEN":            "planted-hs-token",
