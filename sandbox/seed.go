@@ -9,9 +9,9 @@ import (
 
 // Seed is which accounts exist, and who may call for them.
 type Seed struct {
-	QuickBooks []quickbooks.Company
-	HubSpot    []hubspot.Portal
-	Salesforce []salesforce.Org
+	QuickBooks []quickbooks.Company `json:"quickbooks"`
+	HubSpot    []hubspot.Portal     `json:"hubspot"`
+	Salesforce []salesforce.Org     `json:"salesforce"`
 }
 
 // The example tenant's accounts. The secrets open nothing but a sandbox.

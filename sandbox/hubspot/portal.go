@@ -16,13 +16,15 @@ import (
 
 // Portal is a seeded account.
 type Portal struct {
-	ID, Name, Tenant string
-	Grants           []oauth.Grant // Account is filled with ID
+	ID     string        `json:"id"`
+	Name   string        `json:"name"`
+	Tenant string        `json:"tenant"`
+	Grants []oauth.Grant `json:"grants"`
 	// TenSeconds is how many calls a private app has per 10 s: 190, or 100 on
 	// Free and Starter. OAuth apps have 110.
-	TenSeconds int
+	TenSeconds int `json:"ten_seconds,omitempty"`
 	// Daily is how many calls a private app has a day; 625,000 if 0.
-	Daily int
+	Daily int `json:"daily,omitempty"`
 }
 
 // object is one version; it never changes but for the link to the one before.

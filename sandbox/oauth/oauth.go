@@ -22,12 +22,12 @@ type Policy struct {
 
 // Grant is one client's permission for one account, as seeded.
 type Grant struct {
-	Account      string
-	ClientID     string
-	ClientSecret string
-	RefreshToken string
+	Account      string `json:"-"` // that of the seeded account
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
 	// AccessTokens never expire: HubSpot's private-app tokens.
-	AccessTokens []string
+	AccessTokens []string `json:"access_tokens,omitempty"`
 }
 
 // The ways in which a token is refused.

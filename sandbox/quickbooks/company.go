@@ -15,11 +15,13 @@ import (
 
 // Company is a seeded company. Its zero preferences are those of a new US company.
 type Company struct {
-	Realm, Name, Tenant string
-	Grants              []oauth.Grant // Account is filled with Realm
-	Preferences         Preferences
+	Realm       string        `json:"realm"`
+	Name        string        `json:"name"`
+	Tenant      string        `json:"tenant"`
+	Grants      []oauth.Grant `json:"grants"`
+	Preferences Preferences   `json:"preferences"`
 	// Objects are put there beside the usual accounts, items and terms, by entity.
-	Objects map[string][]map[string]any
+	Objects map[string][]map[string]any `json:"objects,omitempty"`
 }
 
 // Preferences are the company settings that change what is refused.

@@ -16,13 +16,15 @@ import (
 
 // Org is a seeded organisation.
 type Org struct {
-	ID, Name, Tenant string        // ID has 18 characters
-	Grants           []oauth.Grant // Account is filled with ID
+	ID     string        `json:"id"` // 15 or 18 characters
+	Name   string        `json:"name"`
+	Tenant string        `json:"tenant"`
+	Grants []oauth.Grant `json:"grants"`
 	// PublicKey is the PEM of the certificate or key that signs JWT bearer
 	// assertions; "" refuses them.
-	PublicKey string
+	PublicKey string `json:"public_key,omitempty"`
 	// DailyLimit is the number of calls a day; 101,000 if 0.
-	DailyLimit int
+	DailyLimit int `json:"daily_limit,omitempty"`
 }
 
 // record is one version of a record; it never changes.
