@@ -32,7 +32,7 @@ type accountState struct {
 	// window is how much it may hold: it grows by one with each answer and is
 	// halved by each silence, so a dead account soon holds one row at a time.
 	window int
-	limit  int       // in flight at most; 0 = none
+	limit  int       // held at most, by its rate and limits; 0 = none
 	until  time.Time // its rate is used up until then
 	failed time.Time // of the last halving: one burst of timeouts counts once
 }
@@ -201,8 +201,8 @@ func (a *accounts) exhausted(id account, until time.Time) {
 	}
 }
 
-func (a *accounts) limit(id account, inFlight int) {
+func (a *accounts) limit(id account, hold int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state(id).limit = inFlight
+	a.state(id).limit = hold
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,8 @@ import (
 const (
 	maxSteps   = 8 // of one operation; more is an integration that never says Final
 	maxRebases = 3 // on a stale version, in one attempt
+
+	finishGrace = 30 * time.Second
 )
 
 // The failpoints, in the order in which an attempt passes them: one between
@@ -46,6 +49,7 @@ type attempt struct {
 	began      time.Time
 
 	op       integration.Operation
+	wanted   []byte              // digest of the state, with references, before any merge
 	progress *integration.Remote // outcome of the step before, not stored yet
 	step     int
 	rebases  int
@@ -68,6 +72,7 @@ func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot,
 		RecordID: row.RecordID, Object: row.Object, Type: row.Type, Verb: row.Verb,
 		Payload: row.Payload, Applied: row.Applied, AppliedPayload: row.AppliedPayload,
 	}
+	a.wanted = a.digest()
 	return a
 }
 
@@ -78,7 +83,7 @@ func (a *attempt) account() account { return account{a.row.App, a.row.RemoteAcco
 func (a *attempt) run(ctx, work context.Context) {
 	calls, cancel := context.WithDeadline(work, a.deadline)
 	defer cancel()
-	f, err := a.attempt(ctx, calls)
+	f, err := a.guarded(ctx, calls)
 	if err != nil {
 		// Only a crash, or a database that is gone for good, ends here: the lease
 		// will end, and the next holder finds what was stored.
@@ -86,7 +91,10 @@ func (a *attempt) run(ctx, work context.Context) {
 		return
 	}
 	a.describe(&f)
-	held, err := a.s.finish.do(work, f)
+	// A finish past the lease still matters: it asks for a resend.
+	finish, cancelFinish := context.WithDeadline(work, a.deadline.Add(a.s.cfg.Margin+finishGrace))
+	defer cancelFinish()
+	held, err := a.s.finish.do(finish, f)
 	if err != nil {
 		a.s.log.Warn("attempt not finished, the row is resolved when its lease ends", "row", a.row.ID, "error", err.Error())
 		return
@@ -95,6 +103,18 @@ func (a *attempt) run(ctx, work context.Context) {
 		return
 	}
 	a.settled(&f, held)
+}
+
+// guarded turns a panic of an integration into the end of this row, not of the
+// process, which would come back to it for ever.
+func (a *attempt) guarded(stop, ctx context.Context) (f postgres.Finished, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.s.log.Error("panic in an attempt", "row", a.row.ID, "app", a.row.App, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			f, err = a.failed(fault.New(fault.Poison, "panic", "the integration panicked: %v", p)), nil
+		}
+	}()
+	return a.attempt(stop, ctx)
 }
 
 // attempt takes the row as far as it goes and says how that ended. An error
@@ -134,6 +154,7 @@ func (a *attempt) attempt(stop, ctx context.Context) (postgres.Finished, error) 
 	if missing != nil {
 		return *missing, nil
 	}
+	a.wanted = a.digest()
 	if a.unchanged() {
 		return a.applied(nil), nil
 	}
@@ -149,6 +170,7 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 	a.op.RequestID, a.op.Applied = q.ID, q.Base
 	if q.Payload != nil {
 		a.op.Payload = q.Payload
+		a.wanted = a.digest()
 	}
 	a.s.metrics.doubts.Inc()
 	remote, err = a.deliver.Resolve(ctx, a.caller(), a.op, q.Call)
@@ -238,11 +260,6 @@ func (a *attempt) stored(step integration.Step) postgres.Stored {
 // send makes the stored call and reads its answer. After an error a.doubt says
 // whether the call may have had its effect.
 func (a *attempt) send(ctx context.Context, req integration.Request) (*integration.Remote, error) {
-	release, err := a.s.accounts.slot(ctx, a.account())
-	if err != nil {
-		return nil, errLeaseOver
-	}
-	defer release()
 	answer, err := a.caller().Call(ctx, req)
 	if err != nil {
 		if !errors.Is(err, errLeaseOver) {
@@ -284,7 +301,7 @@ func notSent(err error) bool {
 // unchanged: the destination has this already, and nobody asked for a resend.
 func (a *attempt) unchanged() bool {
 	r := a.row
-	if r.Resend != r.ResendDone || r.AppliedDigest == nil || string(r.AppliedDigest) != string(a.digest()) {
+	if r.Resend != r.ResendDone || r.AppliedDigest == nil || string(r.AppliedDigest) != string(a.wanted) {
 		return false
 	}
 	return r.Verb == record.VerbDelete || (r.Applied != nil && r.Applied.Active)

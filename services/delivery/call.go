@@ -22,12 +22,18 @@ type caller struct{ a *attempt }
 
 func (a *attempt) caller() *caller { return &caller{a: a} }
 
-// Call waits for the account's rate, checks the lease last of all, and sends.
+// Call waits for the account's rate and for a slot, checks the lease last of
+// all, and sends.
 func (c *caller) Call(ctx context.Context, req integration.Request) (integration.Answer, error) {
 	a := c.a
 	if err := c.rate(ctx); err != nil {
 		return integration.Answer{}, err
 	}
+	release, err := a.s.accounts.slot(ctx, a.account())
+	if err != nil {
+		return integration.Answer{}, errLeaseOver
+	}
+	defer release()
 	// By the monotonic clock, just before the socket: a process that was frozen
 	// since its claim must not send.
 	if !time.Now().Before(a.deadline) {
@@ -94,6 +100,24 @@ func (c *caller) rate(ctx context.Context) error {
 			return errLeaseOver
 		}
 	}
+}
+
+// rateHold is how many seconds of an account's rate are claimed at a time.
+const rateHold = 2
+
+// mayHold is how many rows of the connection's account are worth claiming; 0 is
+// as many as there is room for.
+func (s *Service) mayHold(c *controlplane.Connection) int {
+	l := s.limits(c)
+	rate, _ := bucket(l)
+	if rate == 0 {
+		return l.InFlight
+	}
+	n := max(2, int(math.Ceil(rateHold*rate)))
+	if l.InFlight > 0 {
+		n = min(n, l.InFlight)
+	}
+	return n
 }
 
 // limits are the connection's own where it has some, else the documented ones.

@@ -108,6 +108,7 @@ func (c *consumer) topic(ctx context.Context, topic string, records []kafka.Reco
 		if moved {
 			c.advance(topic, cursors)
 			c.s.metrics.consumed.Add(float64(len(rows)))
+			c.s.metrics.consumeDelay.Set(max(0, began.Sub(records[len(records)-1].Timestamp).Seconds()))
 			c.s.metrics.consumeSeconds.Observe(c.s.deps.Clock().Sub(began).Seconds())
 			return nil
 		}

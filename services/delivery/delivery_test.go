@@ -345,3 +345,20 @@ func TestAStaleVersionIsFetchedMergedAndSentAgain(t *testing.T) {
 		ids[e.RequestID] = true
 	}
 }
+
+func TestAPanicOfAnIntegrationEndsItsRowOnly(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	bad := command("envoy", "A", 1, record.VerbUpsert)
+	bad.Payload = []byte("panic")
+	r.consume(bad)
+	r.upsert("B", 1)
+	r.atShop("B", 1)
+	if st := r.status("envoy", "A", postgres.StatusFailed); st.Class != "poison" || st.Code != "panic" {
+		t.Errorf("failed as %s %s", st.Class, st.Code)
+	}
+	r.eventually("a dead letter", func() (bool, string) {
+		got := published(r, record.Topics{}.DeadLetter(), r.codecs.DeadLetter)
+		return len(got) == 1 && string(got[0].Value) == "panic", fmt.Sprintf("%+v", got)
+	})
+}

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	consumed       prometheus.Counter
 	consumeSeconds prometheus.Histogram
+	consumeDelay   prometheus.Gauge
 	claims         prometheus.Histogram
 	attempts       *prometheus.CounterVec
 	attemptSeconds prometheus.Histogram
@@ -22,6 +23,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		consumed:       prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_commands_total", Help: "Outbound commands stored as desired states."}),
 		consumeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_consume_seconds", Help: "Time to store one batch of commands.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		consumeDelay:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fluxnex_delivery_consume_delay_seconds", Help: "How long the newest consumed command had been on its topic: what is not consumed yet is at least that old."}),
 		claims:         prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_claim_rows", Help: "Rows of one claim.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
 		attempts:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_attempts_total", Help: "Attempts by their end."}, []string{"app", "outcome", "class", "code"}),
 		attemptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_attempt_seconds", Help: "Time from claim to finish.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
@@ -36,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		for _, c := range []prometheus.Collector{
-			m.consumed, m.consumeSeconds, m.claims, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
+			m.consumed, m.consumeSeconds, m.consumeDelay, m.claims, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
 			m.doubts, m.leasesLost, m.blocks, m.published, m.standing, m.oldest,
 		} {
 			reg.MustRegister(c)

@@ -51,13 +51,17 @@ func (s *Service) publishSome(ctx context.Context) (int, error) {
 	if err != nil || len(messages) == 0 {
 		return 0, err
 	}
-	out := make([]kafka.Message, len(messages))
+	out := make([]kafka.Message, 0, len(messages))
 	ids := make([]int64, len(messages))
 	for i, m := range messages {
 		ids[i] = m.ID
-		if out[i], err = s.message(m); err != nil {
-			return 0, err
+		msg, err := s.message(m)
+		if err != nil {
+			// It would stand before all others for ever; the row itself has what it told.
+			s.log.Error("outbox message dropped", "id", m.ID, "kind", string(m.Kind), "error", err.Error())
+			continue
 		}
+		out = append(out, msg)
 	}
 	if _, err := s.deps.Producer.Send(ctx, out...); err != nil {
 		return 0, fmt.Errorf("delivery: publish: %w", err)

@@ -80,7 +80,7 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 			continue
 		}
 		connections[l.ID] = c
-		s.accounts.limit(account{l.App, l.RemoteAccount}, s.limits(c).InFlight)
+		s.accounts.limit(account{l.App, l.RemoteAccount}, s.mayHold(c))
 		open = append(open, l)
 	}
 	quotas := s.accounts.quotas(open, room, s.deps.Clock())

@@ -216,6 +216,9 @@ func (d *shopDeliverer) Prepare(op integration.Operation) (integration.Step, err
 		Seq int
 		Ref string
 	}
+	if string(op.Payload) == "panic" {
+		panic("the integration has a bug")
+	}
 	if op.Verb == record.VerbUpsert {
 		if err := json.Unmarshal(op.Payload, &p); err != nil {
 			return integration.Step{}, fault.Unreadable("bad_payload", err)
