@@ -9,10 +9,10 @@ RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... 
 HEAVY := ./tests/e2e/...
 REST = $(shell go list ./... | grep -v '/tests/e2e')
 
-.PHONY: help build check test demo bench clean lint vet unit race e2e suite
+.PHONY: help build check test demo bench containers clean lint vet unit race e2e suite
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/fluxnex
 	go build -trimpath -o bin/fluxnex ./cmd/fluxnex
@@ -54,6 +54,9 @@ $(LINT): tools/go.sum
 
 bench: ## codec and stage benchmarks
 	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...
+
+containers: ## the end-to-end suite on parts in Docker containers
+	tools/gotest.sh -tags containers -count=1 -timeout 40m ./tests/containers
 
 clean: ## remove what was built; the cache stays
 	rm -rf bin
