@@ -237,3 +237,20 @@ func TestDeleteKeepsWhatIsNeededAndRetiresTenantIDs(t *testing.T) {
 		t.Errorf("%d audit entries, %v; 14 creations and 14 deletions were made", n, err)
 	}
 }
+
+func TestKeySetIsRotatedWhileServicesRun(t *testing.T) {
+	o := newOperator(t)
+	o.must("apply", "-f", exampleDir)
+	running := o.vault()
+	o.must("keyset", "rotate")
+	if out := o.must("keyset", "reencrypt", "--prune"); !strings.Contains(out, "5 credentials encrypted again") {
+		t.Errorf("reencrypt said:\n%s", out)
+	}
+	all, err := running.Secrets(t.Context(), "envoy", "HubSpot Marketing")
+	if err != nil || all["token"].Reveal() != "planted-hs-token" {
+		t.Errorf("a service that runs since before reads %q, %v", all["token"].Reveal(), err)
+	}
+	if out := o.must("diff", "-f", exampleDir); !strings.HasPrefix(out, "no difference") {
+		t.Errorf("diff said:\n%s", out)
+	}
+}

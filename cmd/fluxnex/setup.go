@@ -178,6 +178,7 @@ func newKeysetCommand(e *environment) *cobra.Command {
 	parent.AddCommand(
 		sub("create", "Write a new key set; refuses to replace one", "%s created: keep a copy in a safe place, without it no credential can be read", secret.Create),
 		sub("rotate", "Add a new key and use it from now on; older ones still decrypt", "%s has a new key: running services pick it up by themselves", secret.Rotate),
+		newReencryptCommand(e),
 	)
 	return parent
 }
