@@ -25,29 +25,20 @@ const (
 
 // applyScript writes only if the view contains exactly the changelog up to
 // ARGV[1]; it answers with the checkpoint there is afterwards. ARGV[3] is "1"
-// while the view is being built, "0" when it is complete, "" to leave that. Each field's value comes with a mark in front:
-// "v" to set, "d" to remove.
+// while the view is being built, "0" when it is complete, "" to leave that.
+// ARGV[4] is how many of the arguments after it are fields and values to set;
+// the rest are fields to remove.
 const applyScript = `
 local current = redis.call('HGET', KEYS[1], '@checkpoint') or ''
 if current ~= ARGV[1] then return current end
-local set = {'@checkpoint', ARGV[2]}
-local del = {}
+local last = 4 + ARGV[4]
+redis.call('HSET', KEYS[1], '@checkpoint', ARGV[2], unpack(ARGV, 5, last))
 if ARGV[3] == '1' then
-  set[3], set[4] = '@building', '1'
+  redis.call('HSET', KEYS[1], '@building', '1')
 elseif ARGV[3] == '0' then
-  del[1] = '@building'
+  redis.call('HDEL', KEYS[1], '@building')
 end
-for i = 4, #ARGV, 2 do
-  local value = ARGV[i+1]
-  if string.sub(value, 1, 1) == 'd' then
-    del[#del+1] = ARGV[i]
-  else
-    set[#set+1] = ARGV[i]
-    set[#set+1] = string.sub(value, 2)
-  end
-end
-redis.call('HSET', KEYS[1], unpack(set))
-if #del > 0 then redis.call('HDEL', KEYS[1], unpack(del)) end
+if #ARGV > last then redis.call('HDEL', KEYS[1], unpack(ARGV, last + 1)) end
 return ARGV[2]`
 
 const settleScript = `
@@ -218,10 +209,17 @@ func (v *Views) Apply(ctx context.Context, batches []Batch) ([]bool, error) {
 			case n < len(entries):
 				building = "" // as it was
 			}
-			args := make([]any, 0, 3+2*n)
-			args = append(args, from, to, building)
+			args := make([]any, 4, 4+2*n)
 			for _, e := range entries[:n] {
-				args = append(args, e.Key, marked(e.Value))
+				if e.Value != nil {
+					args = append(args, e.Key, e.Value)
+				}
+			}
+			args[0], args[1], args[2], args[3] = from, to, building, len(args)-4
+			for _, e := range entries[:n] {
+				if e.Value == nil {
+					args = append(args, e.Key)
+				}
 			}
 			parts = append(parts, part{key: v.key(b.ID), args: args, of: i})
 			if entries = entries[n:]; len(entries) == 0 {
@@ -266,14 +264,6 @@ func newest(entries []Entry) []Entry {
 		}
 	}
 	return out
-}
-
-func marked(value []byte) []byte {
-	if value == nil {
-		return []byte{'d'}
-	}
-	out := make([]byte, 0, len(value)+1)
-	return append(append(out, 'v'), value...)
 }
 
 // Settled records that the checks after all changes below upTo were made. It

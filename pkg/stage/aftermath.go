@@ -37,6 +37,7 @@ func (m *member) follow(outputs []Output, positions []Position) {
 		}
 		b.Entries = append(b.Entries, redis.Entry{Key: string(o.Key), Value: o.Value, Offset: at.Offset})
 		b.To = at.Offset + 1
+		m.recent.put(record.Key(o.Key), o.Value)
 		changes = append(changes, Change{Key: record.Key(o.Key), Value: o.Value, Partition: at.Partition, Offset: at.Offset})
 	}
 	if len(changes) == 0 {

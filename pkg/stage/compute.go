@@ -153,9 +153,6 @@ func (m *member) try(batch []Record, overlay map[record.Key][]byte) (res Result,
 	if err != nil {
 		return Result{}, &dependencyError{err}
 	}
-	if err := m.awaitApplied(); err != nil {
-		return Result{}, &dependencyError{err}
-	}
 	found, err := m.lookUp(ctx, work, overlay)
 	if err != nil {
 		return Result{}, err
@@ -211,12 +208,19 @@ func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][
 			view      View
 			partition int32
 		}
-		asks := make(map[place]*redis.Question)
+		asks, own := make(map[place]*redis.Question), false
 		for _, l := range work.Lookups(f) {
 			if _, known := f.values[l]; known {
 				continue
 			}
 			f.values[l] = nil
+			if l.View == m.cfg.ChangelogView {
+				if value, ok := m.recent.get(l.Key); ok {
+					f.values[l] = value
+					continue
+				}
+				own = true
+			}
 			if m.topics[l.View] == "" {
 				return nil, fault.Unreadable("stage_contract", fmt.Errorf("stage %s does not say that it reads view %s", m.cfg.Name, l.View))
 			}
@@ -230,6 +234,11 @@ func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][
 		}
 		if len(asks) == 0 {
 			return f, nil
+		}
+		if own { // the view must have the last commit before it is read
+			if err := m.awaitApplied(); err != nil {
+				return nil, &dependencyError{err}
+			}
 		}
 		questions := make([]redis.Question, 0, len(asks))
 		for _, q := range asks {

@@ -34,6 +34,7 @@ type member struct {
 	folding map[int32]bool
 	next    map[int32]int64 // changelog offset that the view must stand at
 	folded  chan folded
+	recent  *recent    // states committed in this epoch
 	after   *aftermath // of the last commit; nil if none
 
 	work       context.Context // outlives the stop signal by drainGrace
@@ -190,6 +191,7 @@ func (m *member) begin(ctx context.Context, epoch int64, owned []int32) error {
 	epochCtx, cancel := context.WithCancel(m.work)
 	m.epoch, m.owned, m.epochCtx = epoch, owned, epochCtx
 	m.ready, m.folding, m.next = map[int32]bool{}, map[int32]bool{}, map[int32]int64{}
+	m.recent = newRecent()
 	m.epochEnd.Store(&cancel)
 	if now, _ := m.session.Assignment(); now != epoch {
 		cancel() // it changed before onChange could see this epoch's end
@@ -366,6 +368,12 @@ func (m *member) process(batch []Record) error {
 	// be open meanwhile.
 	if !m.after.settled(m.epochCtx) {
 		return nil
+	}
+	if err := m.awaitApplied(); err != nil {
+		if lost := (*lostViewError)(nil); errors.As(err, &lost) {
+			return m.lose(lost.partitions, "refused")
+		}
+		return nil //nolint:nilerr // the assignment changed
 	}
 	if epoch, _ := m.session.Assignment(); epoch != m.epoch {
 		return nil

@@ -179,6 +179,68 @@ func (c *Cluster) WaitLag(group, topic string) {
 	})
 }
 
+// WaitCommitted waits until a consumer has seen n committed records of a topic.
+func (c *Cluster) WaitCommitted(topic string, n int) {
+	c.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Config.Brokers...), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		c.t.Fatalf("test client: %v", err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	defer cancel()
+	for seen := 0; seen < n; {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			c.t.Fatalf("saw %d of %d records of %s", seen, n, topic)
+		}
+		seen += fetches.NumRecords()
+	}
+}
+
+// Copy moves records from topic to topic with exactly-once transactions, until
+// ctx ends: what a benchmark of a stage compares itself with.
+func (c *Cluster) Copy(ctx context.Context, group, from, to string, interval time.Duration) {
+	s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(c.Config.Brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from),
+		kgo.TransactionalID(c.Config.Prefix+"."+group), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.Balancers(kgo.RangeBalancer()), kgo.ProducerLinger(2*time.Millisecond),
+		kgo.MaxBufferedRecords(1<<20))
+	if err != nil {
+		c.t.Errorf("copy %s to %s: %v", from, to, err)
+		return
+	}
+	defer s.Close()
+	for ctx.Err() == nil {
+		fetches := s.PollFetches(ctx)
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		if err := s.Begin(); err != nil {
+			c.t.Errorf("copy %s to %s: %v", from, to, err)
+			return
+		}
+		end := time.NewTimer(interval)
+		for over := false; !over; {
+			fetches.EachRecord(func(r *kgo.Record) {
+				s.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: to, Key: r.Key, Value: r.Value}, nil)
+			})
+			select {
+			case <-end.C:
+				over = true
+			default:
+				pctx, cancel := context.WithTimeout(ctx, interval)
+				fetches = s.PollFetches(pctx)
+				cancel()
+			}
+		}
+		if _, err := s.End(context.WithoutCancel(ctx), kgo.TryCommit); err != nil {
+			c.t.Errorf("copy %s to %s: %v", from, to, err)
+			return
+		}
+	}
+}
+
 // Eventually polls until ok, and fails with what was seen last.
 func Eventually(t testing.TB, probe func() (ok bool, saw string)) {
 	t.Helper()
