@@ -94,7 +94,7 @@ func (a *App) one(c *call.Call, p *portal, k *kind, value string) {
 		}
 		c.Line.After = strconv.Itoa(o.changes)
 		mark(c, &c.Line, o.props)
-		c.Reply(http.StatusOK, p.show(k, o, askedFor(k, strings.Split(q.Get("properties"), ","))))
+		c.Reply(http.StatusOK, p.show(k, o, askedFor(k, strings.Split(strings.Join(q["properties"], ","), ","))))
 	case http.MethodPatch:
 		if o == nil || o.archived {
 			notFound().on(c)
@@ -150,7 +150,7 @@ func (a *App) list(c *call.Call, p *portal, k *kind) {
 	}
 	after, _ := strconv.ParseInt(q.Get("after"), 10, 64)
 	archived := q.Get("archived") == "true"
-	asked := askedFor(k, strings.Split(q.Get("properties"), ","))
+	asked := askedFor(k, strings.Split(strings.Join(q["properties"], ","), ","))
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	results := []*shown{}
