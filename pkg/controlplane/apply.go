@@ -85,21 +85,18 @@ func (p *Plane) Delete(ctx context.Context, key Key, actor string) (Applied, err
 
 // dependsOn reports whether o could not be without key.
 func dependsOn(o *StoredObject, key Key) bool {
-	switch key.Kind {
-	case KindTenant:
+	if key.Kind == KindTenant {
 		return o.Key.Kind != KindTenant && string(o.Key.Tenant()) == key.Name
-	case KindConnection:
-		if o.Key.Kind != KindRoute {
-			return false
-		}
-		spec, err := o.decode()
-		if err != nil {
-			return true
-		}
-		route, ok := spec.(*RouteSpec)
-		return ok && route.Tenant+"/"+route.Target == key.Name
 	}
-	return false
+	if key.Kind != KindConnection || o.Key.Kind != KindRoute {
+		return false
+	}
+	spec, err := o.decode()
+	if err != nil {
+		return true
+	}
+	route, ok := spec.(*RouteSpec)
+	return ok && route.Tenant+"/"+route.Target == key.Name
 }
 
 // Get lists declared objects of a kind ("" = all), all of them or the one with

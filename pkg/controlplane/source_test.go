@@ -54,7 +54,7 @@ func TestLastConfigurationIsUsedWhilePostgresIsAway(t *testing.T) {
 			t.Fatal("ready without a configuration")
 		}
 		store.set(1, false)
-		time.Sleep(time.Second) // the bubble's clock
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if err := s.Ready(); err != nil {
 			t.Fatal(err)
@@ -63,12 +63,12 @@ func TestLastConfigurationIsUsedWhilePostgresIsAway(t *testing.T) {
 			t.Fatalf("version %d has no tenant with its slug", s.Current().Version)
 		}
 		store.set(2, true)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 		if c := s.Current(); c.Version != 1 || s.Ready() != nil {
 			t.Errorf("version %d, ready: %v, while Postgres is away", c.Version, s.Ready())
 		}
 		store.set(2, false)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if c := s.Current(); c.Version != 2 {
 			t.Errorf("version %d after Postgres came back", c.Version)
@@ -89,7 +89,7 @@ func TestRefreshWaitsForTheVersionItNeeds(t *testing.T) {
 		}
 		reached := make(chan error)
 		go func() { reached <- s.Refresh(t.Context(), 2) }()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 		select {
 		case err := <-reached:
 			t.Fatalf("returned before version 2 was there: %v", err)

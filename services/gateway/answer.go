@@ -19,16 +19,37 @@ type refusal struct {
 	message string
 }
 
-var (
-	notFound        = refusal{http.StatusNotFound, "not_found", "there is no such webhook: check the source and the tenant in the URL"}
-	unauthenticated = refusal{http.StatusUnauthorized, "unauthenticated", "the sender's proof is missing or wrong: check the secret or the signature, and the organization"}
-	tooLarge        = refusal{http.StatusRequestEntityTooLarge, "body_too_large", "the body is over this tenant's limit: send fewer records at once"}
-	tooSlow         = refusal{http.StatusRequestTimeout, "body_too_slow", "the body did not arrive in time: send it again"}
-	tooMany         = refusal{http.StatusTooManyRequests, "rate_limited", "this tenant sends more webhooks than its limit: wait as Retry-After says"}
-	badBody         = refusal{http.StatusBadRequest, "body_unreadable", "the body ended early or is not what its Content-Encoding says"}
-	badEncoding     = refusal{http.StatusUnsupportedMediaType, "encoding_not_supported", "send the body without Content-Encoding, or with gzip"}
-	notReady        = refusal{http.StatusServiceUnavailable, "starting", "the platform is starting: send it again"}
-)
+func notFound() refusal {
+	return refusal{http.StatusNotFound, "not_found", "there is no such webhook: check the source and the tenant in the URL"}
+}
+
+func unauthenticated() refusal {
+	return refusal{http.StatusUnauthorized, "unauthenticated", "the sender's proof is missing or wrong: check the secret or the signature, and the organization"}
+}
+
+func tooLarge() refusal {
+	return refusal{http.StatusRequestEntityTooLarge, "body_too_large", "the body is over this tenant's limit: send fewer records at once"}
+}
+
+func tooSlow() refusal {
+	return refusal{http.StatusRequestTimeout, "body_too_slow", "the body did not arrive in time: send it again"}
+}
+
+func tooMany() refusal {
+	return refusal{http.StatusTooManyRequests, "rate_limited", "this tenant sends more webhooks than its limit: wait as Retry-After says"}
+}
+
+func badBody() refusal {
+	return refusal{http.StatusBadRequest, "body_unreadable", "the body ended early or is not what its Content-Encoding says"}
+}
+
+func badEncoding() refusal {
+	return refusal{http.StatusUnsupportedMediaType, "encoding_not_supported", "send the body without Content-Encoding, or with gzip"}
+}
+
+func notReady() refusal {
+	return refusal{http.StatusServiceUnavailable, "starting", "the platform is starting: send it again"}
+}
 
 func refuse(w http.ResponseWriter, r refusal) {
 	body, err := json.Marshal(map[string]map[string]string{"error": {"code": r.code, "message": r.message}})

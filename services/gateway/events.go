@@ -13,10 +13,6 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
-// storedHeaders are kept with each event; nothing else of a request is, so no
-// credential and no cookie can be.
-var storedHeaders = [...]string{"User-Agent", "Soapaction", "Webhook-Id", "Webhook-Timestamp", "X-Request-Id"}
-
 const maxStoredHeader = 256
 
 // hook is one webhook body on its way to the gateway topic.
@@ -116,9 +112,11 @@ func (h *hook) newID() string {
 	return "gw-" + u.String()
 }
 
+// selectHeaders names what is kept with each event; nothing else of a request
+// is, so no credential and no cookie can be.
 func selectHeaders(h http.Header) []record.Header {
 	var out []record.Header
-	for _, name := range storedHeaders {
+	for _, name := range [...]string{"User-Agent", "Soapaction", "Webhook-Id", "Webhook-Timestamp", "X-Request-Id"} {
 		values := h[name]
 		if len(values) == 0 {
 			continue

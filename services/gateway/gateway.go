@@ -123,7 +123,7 @@ func (g *Gateway) Handler() http.Handler {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, refusal{http.StatusMethodNotAllowed, "method_not_allowed", "webhooks are sent with POST"})
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound()) })
 	return mux
 }
 

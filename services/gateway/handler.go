@@ -47,11 +47,11 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	}
 	if g.Ready() != nil {
 		retryAfter(w, time.Second)
-		return refused(notReady)
+		return refused(notReady())
 	}
 	e := g.lookup(source, r.PathValue("tenant"))
 	if e == nil {
-		return refused(notFound)
+		return refused(notFound())
 	}
 	o.tenant = e.tenant.ID
 
@@ -60,13 +60,13 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		switch {
 		case errors.Is(err, errTooLarge):
-			return refused(tooLarge)
+			return refused(tooLarge())
 		case errors.Is(err, errTooSlow):
-			return refused(tooSlow)
+			return refused(tooSlow())
 		case errors.Is(err, errEncoding):
-			return refused(badEncoding)
+			return refused(badEncoding())
 		}
-		return refused(badBody)
+		return refused(badBody())
 	}
 	o.bytes = len(body)
 
@@ -85,20 +85,20 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	}
 	senders, err := g.authenticate(deadline, e, scheme, r, body)
 	if errors.Is(err, errUnauthenticated) {
-		return refused(unauthenticated)
+		return refused(unauthenticated())
 	}
 	if err != nil {
 		return failed("secrets_unavailable", err)
 	}
 	if ok, after := g.admit(deadline, e.tenant, e.perSecond); !ok {
 		retryAfter(w, after)
-		return refused(tooMany)
+		return refused(tooMany())
 	}
 
 	delivery, splitErr := split(webhook, format, body)
 	if splitErr == nil {
 		if _, err := fromOrganization(senders, delivery.Organization); err != nil {
-			return refused(unauthenticated)
+			return refused(unauthenticated())
 		}
 	}
 	h := hook{source: source, tenant: e.tenant.ID, receivedAt: now, header: r.Header, body: body}
