@@ -338,8 +338,13 @@ func TestRecoveringFromRefusals(t *testing.T) {
 	delete(p.properties, "companies/"+defaultUnique)
 	fresh := operation(record.VerbUpsert, companies, company, nil, "")
 	_, refusal = p.deliver(fresh)
-	if r, err := d.Recover(t.Context(), p, fresh, refusal); r != nil || fault.Of(err).Class != fault.Retryable || !p.properties["companies/"+defaultUnique] {
-		t.Errorf("a portal without our property: %+v, %v (refused as %v)", r, err, refusal)
+	r, err = d.Recover(t.Context(), p, fresh, refusal)
+	if err != nil || r == nil || r.Active || !p.properties["companies/"+defaultUnique] {
+		t.Fatalf("a portal without our property: %+v, %v (refused as %v)", r, err, refusal)
+	}
+	fresh.Applied = r
+	if made, err := p.deliver(fresh); err != nil || made.ID == "" {
+		t.Errorf("then: %+v, %v", made, err)
 	}
 }
 

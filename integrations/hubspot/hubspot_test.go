@@ -123,7 +123,7 @@ func TestMapping(t *testing.T) {
 		t.Errorf("company %s, want %s", got, want)
 	}
 	contact := mapped(t, integration.Settings{"unique_property": "sf_id"}, canonical.TMSContact)[0]
-	if got, want := text(t, contact), `{"address":"1 Dock Rd, Suite 2","associations":{},"city":"Portland","country":"US","email":"ann.lee@acme.example","firstname":"Ann","jobtitle":"Dispatcher","lastname":"Lee","phone":"555-0102","sf_id":"revenova:001","state":"ME","zip":"04001"}`; got != want {
+	if got, want := text(t, contact), `{"address":"1 Dock Rd, Suite 2","associations":{},"city":"Portland","country":"US","email":"ann.lee@acmetrucking.com","firstname":"Ann","jobtitle":"Dispatcher","lastname":"Lee","phone":"555-0102","sf_id":"revenova:001","state":"ME","zip":"04001"}`; got != want {
 		t.Errorf("contact %s, want %s", got, want)
 	}
 	if r := contact.References; len(r) != 1 || r[0].Path != "associations.companies" || !r[0].Optional || r[0].Object != "companies" {

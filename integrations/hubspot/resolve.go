@@ -3,7 +3,6 @@ package hubspot
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -93,7 +92,7 @@ func (d deliverer) Recover(ctx context.Context, c integration.Caller, op integra
 		if err := d.ensure(ctx, c, op.Type, key); err != nil {
 			return nil, err
 		}
-		return nil, fault.Retry("hubspot_property_created", 0, fmt.Errorf("the property %s was created", key))
+		return &integration.Remote{Type: op.Type}, nil // nothing is there yet: create it now
 	}
 	return nil, nil
 }

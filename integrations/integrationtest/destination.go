@@ -55,7 +55,7 @@ func Whole() []integration.Entity {
 	return []integration.Entity{
 		{Entity: canonical.TMSVendor, CanonicalID: "norm-1", Value: &canonical.Vendor{Party: party, MCNumber: "MC1", DOTNumber: "D1", RemitTo: account}},
 		{Entity: canonical.TMSCustomer, CanonicalID: "norm-2", Value: &canonical.Customer{Party: party, BillTo: account}},
-		{Entity: canonical.TMSContact, CanonicalID: "norm-3", Value: &canonical.Contact{SourceID: "003", FirstName: "Ann", LastName: "Lee", Email: "Ann.Lee@acme.example", Phone: "555-0102", Title: "Dispatcher", Account: account, Address: party.Billing}},
+		{Entity: canonical.TMSContact, CanonicalID: "norm-3", Value: &canonical.Contact{SourceID: "003", FirstName: "Ann", LastName: "Lee", Email: "Ann.Lee@acmetrucking.com", Phone: "555-0102", Title: "Dispatcher", Account: account, Address: party.Billing}},
 		{Entity: canonical.TMSLoad, CanonicalID: "norm-4", Value: &canonical.Load{SourceID: "a01", Number: "28944", Status: "Delivered", Customer: account, BillTo: account, Carrier: account, DeliveryDate: "2026-01-31", Revenue: &price, Currency: "USD"}},
 		{Entity: canonical.TMSInvoice, CanonicalID: "norm-5", Value: &canonical.Invoice{SourceID: "a02", Number: "INV-1", Customer: *account, Load: account, LoadNumber: "28944", Date: "2026-01-31", DueDate: "2026-03-02", Currency: "USD", Total: canonical.MustMoney("200.50"), Lines: lines}},
 		{Entity: canonical.TMSBill, CanonicalID: "norm-6", Value: &canonical.Bill{SourceID: "a03", Number: "B-1", Vendor: *account, Load: account, LoadNumber: "28944", Date: "2026-01-31", DueDate: "2026-03-02", Currency: "USD", Total: canonical.MustMoney("200.50"), Lines: lines}},
