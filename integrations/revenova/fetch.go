@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ const (
 
 	// maxRetrieve is what one composite retrieve takes.
 	maxRetrieve = 2000
+
+	// maxQueried keeps the query of explain inside a URL's length.
+	maxQueried = 200
 
 	// quotaPause is how long to leave an org alone whose daily requests are used
 	// up: the limit is a rolling 24 hours, so it frees up little by little.
@@ -50,7 +54,53 @@ func (f fetcher) Fetch(ctx context.Context, c integration.Caller, object string,
 		})
 	}
 	found, err := f.retrieve(ctx, c, object, &fields, ask)
+	if err == nil {
+		f.explain(ctx, c, object, found)
+	}
 	return append(out, found...), err
+}
+
+// explain looks for absent records among the deleted ones, so that whoever
+// needs them is told what became of them: a retrieve answers null for a record
+// that was deleted, merged into another, or never there. It is worth a call but
+// no failure.
+func (f fetcher) explain(ctx context.Context, c integration.Caller, object string, found []integration.Fetched) {
+	absent := map[string]*integration.Fetched{}
+	var quoted []string
+	for i := range found {
+		if found[i].Outcome == record.OutcomeAbsent && len(quoted) < maxQueried {
+			absent[found[i].LocalID] = &found[i]
+			quoted = append(quoted, "'"+found[i].LocalID+"'") // letters and digits only
+		}
+	}
+	if len(quoted) == 0 {
+		return
+	}
+	columns := "Id, IsDeleted"
+	if object == "Account" || object == "Contact" {
+		columns += ", MasterRecordId"
+	}
+	answer, err := c.Call(ctx, integration.Request{
+		Method: http.MethodGet, Path: apiPath + "/queryAll",
+		Query: url.Values{"q": {"SELECT " + columns + " FROM " + object + " WHERE Id IN (" + strings.Join(quoted, ",") + ")"}}.Encode(),
+	})
+	if err != nil || f.Classify(answer) != nil {
+		return
+	}
+	root, err := parseJSON(string(answer.Body))
+	if err != nil {
+		return
+	}
+	for _, r := range root.Get("records").Array() {
+		x := absent[normalID(r.Get("Id").String())]
+		switch winner := r.Get("MasterRecordId").String(); {
+		case x == nil || !r.Get("IsDeleted").Bool():
+		case winner != "":
+			x.Detail = "it was merged into " + winner + " in Salesforce"
+		default:
+			x.Detail = "it was deleted in Salesforce"
+		}
+	}
 }
 
 func (f fetcher) retrieve(ctx context.Context, c integration.Caller, object string, fields *[]string, ids []string) ([]integration.Fetched, error) {

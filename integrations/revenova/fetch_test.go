@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -22,10 +23,24 @@ type org struct {
 	records map[string]string // id → Name
 	lacks   []string          // columns
 	spoiled string            // an id it calls malformed
-	calls   int
+	deleted map[string]string // id → the JSON of MasterRecordId
+	calls   int               // retrieves
 }
 
 func (o *org) Call(_ context.Context, req integration.Request) (integration.Answer, error) {
+	if req.Path == "/services/data/v61.0/queryAll" {
+		q, err := url.ParseQuery(req.Query)
+		if err != nil || !strings.Contains(q.Get("q"), "WHERE Id IN ('") {
+			return integration.Answer{Status: 400, Body: []byte(`[{"errorCode":"MALFORMED_QUERY"}]`)}, nil
+		}
+		var out []string
+		for id, winner := range o.deleted {
+			if strings.Contains(q.Get("q"), "'"+id+"'") {
+				out = append(out, fmt.Sprintf(`{"attributes":{"type":"Account"},"Id":"%s","IsDeleted":true,"MasterRecordId":%s}`, id, winner))
+			}
+		}
+		return integration.Answer{Status: 200, Body: []byte(`{"done":true,"records":[` + strings.Join(out, ",") + "]}")}, nil
+	}
 	o.calls++
 	if req.Method != http.MethodPost || req.Path != "/services/data/v61.0/composite/sobjects/Account" {
 		return integration.Answer{Status: 404, Body: []byte(`[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]`)}, nil
@@ -150,6 +165,20 @@ func TestRealErrorsOfSalesforce(t *testing.T) {
 		err := fetcher{}.Classify(integration.Answer{Status: want.status, Body: sample(t, "salesforce-rest/"+file)})
 		if f := fault.Of(err); f == nil || f.Code != want.code {
 			t.Errorf("%s is %v, want %s", file, err, want.code)
+		}
+	}
+}
+
+func TestAnAbsentRecordSaysWhatBecameOfIt(t *testing.T) {
+	all := ids("001", "002", "003")
+	o := &org{deleted: map[string]string{all[0]: "null", all[1]: `"` + acmeID + `"`}}
+	got, err := fetcher{}.Fetch(t.Context(), o, "Account", all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"deleted in Salesforce", "merged into " + acmeID, "no such record"} {
+		if got[i].Outcome != record.OutcomeAbsent || !strings.Contains(got[i].Detail, want) {
+			t.Errorf("%+v, want %q", got[i], want)
 		}
 	}
 }
