@@ -78,7 +78,7 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 		kgo.ProducerLinger(sessionLinger),
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.ProducerBatchMaxBytes(maxMessageBytes-64<<10),
-		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxWait(fetchMaxWait),
 	)...)
 	if err != nil {
 		return nil, err
