@@ -13,8 +13,12 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/stage"
 )
 
-// overdueBatch bounds the wakes of one partition and one round.
-const overdueBatch = 1000
+const (
+	// overdueBatch bounds the wakes of one partition and one round.
+	overdueBatch = 1000
+	// wakeChunk keeps one call far below what the inbox buffers.
+	wakeChunk = 2000
+)
 
 // Settle registers each record with its parents and only then looks at the
 // parents again: one that changed in between finds the child registered, or is
@@ -116,11 +120,10 @@ func (s *Stage) wake(ctx context.Context, why map[record.Key]string) error {
 			Outcome: record.OutcomeNone, Detail: detail,
 		})
 	}
-	if len(events) == 0 {
-		return nil
-	}
-	if _, err := s.deps.Inbox.Send(ctx, events, nil); err != nil {
-		return fmt.Errorf("wake %d records: %w", len(events), err)
+	for chunk := range slices.Chunk(events, wakeChunk) {
+		if _, err := s.deps.Inbox.Send(ctx, chunk, nil); err != nil {
+			return fmt.Errorf("wake %d records: %w", len(events), err)
+		}
 	}
 	return nil
 }

@@ -3,12 +3,17 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/stage"
 )
+
+// wakeChunk keeps one call far below what the inbox buffers: a load can have any
+// number of invoices.
+const wakeChunk = 2000
 
 // Settle wakes the records that used a changed parent's fields. The parent is in
 // the view by now; the normalizer registers a child first and looks at the view
@@ -30,7 +35,7 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 	woken := map[record.Key]bool{}
 	for _, key := range parents {
 		children := users[key]
-		if len(children) == 0 {
+		if len(children) == 0 || newest[key].Value == nil { // nil: its tenant is erased
 			continue
 		}
 		parent, err := s.deps.Codecs.Replica.Decode(ctx, newest[key].Value)
@@ -54,11 +59,10 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 			})
 		}
 	}
-	if len(wakes) == 0 {
-		return nil
-	}
-	if _, err := s.deps.Inbox.Send(ctx, wakes, nil); err != nil {
-		return fmt.Errorf("wake %d dependents: %w", len(wakes), err)
+	for chunk := range slices.Chunk(wakes, wakeChunk) {
+		if _, err := s.deps.Inbox.Send(ctx, chunk, nil); err != nil {
+			return fmt.Errorf("wake %d dependents: %w", len(wakes), err)
+		}
 	}
 	return nil
 }
