@@ -13,6 +13,10 @@ const (
 	crmTarget   = "HubSpot Marketing"
 )
 
+// unlimited is what volume tests declare for their destinations, beside a
+// sandbox without limits.
+const unlimited = "limits: {per_second: 5000, per_minute: 300000, in_flight: 256}\n"
+
 // configuration declares all tenants: a Revenova org, a QuickBooks company, a
 // HubSpot portal, and vendors going to both.
 func (p *platform) configuration() string {
@@ -61,7 +65,7 @@ auth:
   client_id: qb-client-%[1]s
   client_secret: {env: E2E_SECRET}
   refresh_token: {env: E2E_REFRESH_%[1]s}
----
+%[9]s---
 kind: Connection
 tenant: %[1]s
 name: %[8]s
@@ -71,7 +75,7 @@ remote_account: "%[6]s"
 auth:
   kind: token
   token: {env: E2E_TOKEN_%[1]s}
----
+%[9]s---
 kind: Route
 tenant: %[1]s
 entity: TMS_VENDOR
@@ -81,5 +85,5 @@ kind: Route
 tenant: %[1]s
 entity: TMS_VENDOR
 target: %[8]s
-`, t.ID, t.Slug, p.sandbox.web, t.Organization, t.Realm, t.Portal, booksTarget, crmTarget)
+`, t.ID, t.Slug, p.sandbox.web, t.Organization, t.Realm, t.Portal, booksTarget, crmTarget, p.limits)
 }

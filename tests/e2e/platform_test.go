@@ -32,14 +32,16 @@ type platform struct {
 	sandbox *process
 	all     map[string][]*process
 	tenants []torture.Tenant
+	limits  string // of the tenants' destinations, as YAML
 }
 
 // shape is what a test wants of its installation.
 type shape struct {
-	tenants int                    // 0: one
-	copies  int                    // processes of each service; 0: one
-	env     []string               // further environment
-	as      func([]torture.Tenant) // changes the tenants before they exist; may be nil
+	tenants    int                    // 0: one
+	documented bool                   // the vendors' limits hold
+	copies     int                    // processes of each service; 0: one
+	env        []string               // further environment
+	as         func([]torture.Tenant) // changes the tenants before they exist; may be nil
 }
 
 // install prepares everything and starts all services; it returns when all are
@@ -54,7 +56,10 @@ func install(t testing.TB, cluster parts.Cluster, s shape) *platform {
 // prepare does all but start the services.
 func prepare(t testing.TB, cluster parts.Cluster, s shape) *platform {
 	t.Helper()
-	p := &platform{dir: t.TempDir(), all: map[string][]*process{}, tenants: tenants(t, max(s.tenants, 1))}
+	p := &platform{dir: t.TempDir(), all: map[string][]*process{}, limits: unlimited, tenants: tenants(t, max(s.tenants, 1))}
+	if s.documented {
+		p.limits = ""
+	}
 	if s.as != nil {
 		s.as(p.tenants)
 	}
@@ -67,7 +72,7 @@ func prepare(t testing.TB, cluster parts.Cluster, s shape) *platform {
 		"FLUXNEX_POSTGRES_URL="+parts.Postgres(t),
 		"FLUXNEX_REDIS_URL="+redis,
 		"FLUXNEX_KEYSET_FILE="+filepath.Join(p.dir, "keyset.json"),
-		"FLUXNEX_SANDBOX_LIMITS=off",
+		"FLUXNEX_SANDBOX_LIMITS="+map[bool]string{true: "documented", false: "off"}[s.documented],
 		"FLUXNEX_LOG_LEVEL=info",
 	)
 	p.env = append(p.env, s.env...)
@@ -184,6 +189,9 @@ func (p *platform) stop(t testing.TB) {
 	}
 	if p.sandbox != nil {
 		running = append(running, p.sandbox)
+		if t.Failed() {
+			p.keepLedger(t)
+		}
 	}
 	for _, s := range running {
 		if s.cmd == nil {
@@ -201,7 +209,7 @@ func (p *platform) stop(t testing.TB) {
 			t.Errorf("stop: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the end of %s:\n%s", s.log, tail(s.log, 15))
+			t.Logf("%s:\n%s", s.log, complaints(s.log, 8))
 		}
 	}
 	if t.Failed() {
@@ -216,9 +224,13 @@ func keepLogs(t testing.TB, dir string) {
 	if to == "" {
 		return
 	}
-	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil {
-		t.Error(err)
+	var logs []string
+	for _, form := range []string{"*.log", "*.ndjson", "*.md"} {
+		found, err := filepath.Glob(filepath.Join(dir, form))
+		if err != nil {
+			t.Error(err)
+		}
+		logs = append(logs, found...)
 	}
 	into := filepath.Join(to, strings.ReplaceAll(t.Name(), "/", "_"))
 	if err := os.MkdirAll(into, 0o750); err != nil {
@@ -232,6 +244,18 @@ func keepLogs(t testing.TB, dir string) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// keepLedger puts what the destinations saw beside the logs.
+func (p *platform) keepLedger(t testing.TB) {
+	t.Helper()
+	_, text, err := get(p.sandbox.web + "/_sandbox/ledger")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.dir, "ledger.ndjson"), []byte(text), 0o600)
+	}
+	if err != nil {
+		t.Logf("the ledger is not kept: %v", err)
 	}
 }
 

@@ -296,3 +296,18 @@ func tail(path string, lines int) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// complaints are the last lines of a log that are more than information.
+func complaints(path string, lines int) string {
+	b, err := os.ReadFile(path) //nolint:gosec // a log we wrote
+	if err != nil {
+		return "no log: " + err.Error()
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(line, `"level":"INFO"`) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-lines):], "")
+}

@@ -66,7 +66,7 @@ func TestTiesEndRightByFetch(t *testing.T) {
 // TestDocumentedLimitsAreKept: with the vendors' own limits on, the platform
 // paces itself instead of running into them.
 func TestDocumentedLimitsAreKept(t *testing.T) {
-	p := install(t, parts.Kafka(t), shape{env: []string{"FLUXNEX_SANDBOX_LIMITS=documented"}})
+	p := install(t, parts.Kafka(t), shape{documented: true})
 	r := p.load(t, torture.NewPlan(seed(t), p.tenants, torture.Size{Records: 60, DeleteShare: 0.1}), torture.Load{})
 	r.sent(t)
 	r.verdict(t, 3*patience, torture.Tolerance{}, nil)

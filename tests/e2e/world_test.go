@@ -218,14 +218,23 @@ func privateToken(t torture.Tenant) string { return "pat-" + t.ID }
 func (p *platform) seedSandbox(t testing.TB) string {
 	t.Helper()
 	type grant struct {
-		ClientID, ClientSecret, RefreshToken string
-		AccessTokens                         []string
+		ClientID     string   `json:"client_id"`
+		ClientSecret string   `json:"client_secret,omitempty"`
+		RefreshToken string   `json:"refresh_token,omitempty"`
+		AccessTokens []string `json:"access_tokens,omitempty"`
 	}
 	type account struct {
-		ID, Realm, Name, Tenant string
-		Grants                  []grant
+		ID     string  `json:"id,omitempty"`
+		Realm  string  `json:"realm,omitempty"`
+		Name   string  `json:"name"`
+		Tenant string  `json:"tenant"`
+		Grants []grant `json:"grants"`
 	}
-	var seed struct{ QuickBooks, HubSpot, Salesforce []account }
+	var seed struct {
+		QuickBooks []account `json:"quickbooks"`
+		HubSpot    []account `json:"hubspot"`
+		Salesforce []account `json:"salesforce"`
+	}
 	for _, n := range p.tenants {
 		seed.QuickBooks = append(seed.QuickBooks, account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n)}}})
 		seed.HubSpot = append(seed.HubSpot, account{ID: n.Portal, Name: crmTarget, Tenant: n.ID, Grants: []grant{{ClientID: "private-app", AccessTokens: []string{privateToken(n)}}}})

@@ -180,6 +180,18 @@ func TestOnePlanPerSeed(t *testing.T) {
 	}
 }
 
+func TestRecordsOfATenantHaveDifferentIDs(t *testing.T) {
+	plan := torture.NewPlan(1, tenants(), torture.Size{Records: 10_000})
+	seen := map[string]int{}
+	for i, r := range plan.Records {
+		k := plan.Tenants[r.Tenant].ID + r.ID
+		if first, ok := seen[k]; ok {
+			t.Fatalf("records %d and %d share %s", first, i, k)
+		}
+		seen[k] = i
+	}
+}
+
 func TestSignatureAsTheStandardHasIt(t *testing.T) {
 	h := http.Header{}
 	if err := torture.Sign(h, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`)); err != nil {

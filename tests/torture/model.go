@@ -195,7 +195,7 @@ func ParseMarker(name string) (Marker, bool) {
 // accountID is the 18 character id of the n-th account.
 func accountID(n int) string {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	id := []byte("0015g00000AAAAA")
+	id := []byte("0015g0000000000")
 	for i := len(id) - 1; n > 0; i-- {
 		id[i] = digits[n%len(digits)]
 		n /= len(digits)
