@@ -42,7 +42,6 @@ type Config struct {
 	ShutdownTimeout    time.Duration `env:"FLUXNEX_SHUTDOWN_TIMEOUT" default:"20s" help:"how long a process may finish what is in flight after SIGTERM"`
 	DataDir            string        `env:"FLUXNEX_DATA_DIR" default:".fluxnex" help:"where dev and the sandbox keep their data"`
 	SandboxLimits      string        `env:"FLUXNEX_SANDBOX_LIMITS" default:"documented" help:"the sandbox's rate limits: documented, off, or a number of requests per second"`
-	SandboxSeed        string        `env:"FLUXNEX_SANDBOX_SEED" help:"the sandbox's accounts and their secrets as JSON, instead of the example tenant's (see docs/sandbox.md)"`
 	SandboxSeed        string        `env:"FLUXNEX_SANDBOX_SEED" help:"JSON file with the sandbox's accounts instead of the example tenant's"`
 }
 
