@@ -214,9 +214,10 @@ func (l *clientLog) Log(level kgo.LogLevel, msg string, kv ...any) {
 	if l.log == nil {
 		return
 	}
-	lvl := slog.LevelWarn
+	kv = append([]any{"event", msg}, kv...)
 	if level == kgo.LogLevelError {
-		lvl = slog.LevelError
+		l.log.Error("kafka client", kv...)
+		return
 	}
-	l.log.Log(context.Background(), lvl, "kafka client", append([]any{"event", msg}, kv...)...)
+	l.log.Warn("kafka client", kv...)
 }

@@ -45,7 +45,7 @@ func New(t testing.TB, partitions int32, apps ...string) *Cluster {
 				return nil, err
 			}
 			var lc net.ListenConfig
-			return lc.Listen(context.Background(), network, net.JoinHostPort("127.0.0.1", port))
+			return lc.Listen(t.Context(), network, net.JoinHostPort("127.0.0.1", port))
 		}))
 	if err != nil {
 		t.Fatalf("start the embedded broker: %v", err)
@@ -59,7 +59,7 @@ func New(t testing.TB, partitions int32, apps ...string) *Cluster {
 // On uses a cluster that runs already and creates the installation's topics.
 func On(t testing.TB, cfg kafka.Config, apps ...string) *Cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := kafka.Apply(ctx, cfg, apps, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatalf("create topics: %v", err)
@@ -76,7 +76,7 @@ func On(t testing.TB, cfg kafka.Config, apps ...string) *Cluster {
 // Produce appends records in order.
 func (c *Cluster) Produce(topic string, msgs ...kafka.Message) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), patience)
 	defer cancel()
 	recs := make([]*kgo.Record, len(msgs))
 	for i, m := range msgs {
@@ -99,7 +99,7 @@ func (c *Cluster) ProduceTo(topic string, partition int32, m kafka.Message) {
 	}
 	defer cl.Close()
 	r := &kgo.Record{Topic: topic, Partition: partition, Key: m.Key, Value: m.Value}
-	if err := cl.ProduceSync(context.Background(), r).FirstErr(); err != nil {
+	if err := cl.ProduceSync(context.WithoutCancel(c.t.Context()), r).FirstErr(); err != nil {
 		c.t.Fatalf("produce to %s partition %d: %v", topic, partition, err)
 	}
 }
@@ -108,7 +108,7 @@ func (c *Cluster) ProduceTo(topic string, partition int32, m kafka.Message) {
 // owner that stands still; finish ends it.
 func (c *Cluster) OpenTransaction(id string, timeout time.Duration, topic string, msgs ...kafka.Message) (finish func(commit bool)) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), patience)
 	c.t.Cleanup(cancel)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Config.Brokers...), kgo.TransactionalID(c.Config.Prefix+"."+id),
 		kgo.TransactionTimeout(timeout), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.MetadataMinAge(50*time.Millisecond))
@@ -135,7 +135,7 @@ func (c *Cluster) OpenTransaction(id string, timeout time.Duration, topic string
 // Committed reads every committed record of a topic, partition by partition.
 func (c *Cluster) Committed(topic string) []kafka.Record {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), patience)
 	defer cancel()
 	r, err := kafka.NewReader(c.Config, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *Cluster) Committed(topic string) []kafka.Record {
 func (c *Cluster) WaitLag(group, topic string) {
 	c.t.Helper()
 	Eventually(c.t, func() (bool, string) {
-		lags, err := kafka.Lag(context.Background(), c.Config, map[string][]string{group: {topic}}, slog.New(slog.DiscardHandler))
+		lags, err := kafka.Lag(context.WithoutCancel(c.t.Context()), c.Config, map[string][]string{group: {topic}}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return false, err.Error()
 		}
@@ -188,7 +188,7 @@ func (c *Cluster) WaitCommitted(topic string, n int) {
 		c.t.Fatalf("test client: %v", err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), 4*patience)
 	defer cancel()
 	for seen := 0; seen < n; {
 		fetches := cl.PollFetches(ctx)
@@ -323,7 +323,7 @@ func (c *Cluster) onEndTxn(req kmsg.Request) (kmsg.Response, error, bool) {
 	c.Fake.SleepControl(func() {
 		same := kmsg.NewPtrEndTxnRequest()
 		same.TransactionalID, same.ProducerID, same.ProducerEpoch, same.Commit = end.TransactionalID, end.ProducerID, end.ProducerEpoch, true
-		resp, err := same.RequestWith(context.Background(), c.cl)
+		resp, err := same.RequestWith(context.WithoutCancel(c.t.Context()), c.cl)
 		if err == nil {
 			err = kerr.ErrorForCode(resp.ErrorCode)
 		}

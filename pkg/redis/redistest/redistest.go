@@ -3,7 +3,6 @@
 package redistest
 
 import (
-	"context"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -23,7 +22,7 @@ func open(t testing.TB, url string) *goredis.Client {
 // Flush empties the database, as a Redis that lost everything.
 func Flush(t testing.TB, url string) {
 	t.Helper()
-	if err := open(t, url).FlushDB(context.Background()).Err(); err != nil {
+	if err := open(t, url).FlushDB(t.Context()).Err(); err != nil {
 		t.Fatalf("flush redis: %v", err)
 	}
 }
@@ -32,7 +31,7 @@ func Flush(t testing.TB, url string) {
 // Redis that comes back from an older dump.
 func Snapshot(t testing.TB, url string) (restore func()) {
 	t.Helper()
-	ctx, c := context.Background(), open(t, url)
+	ctx, c := t.Context(), open(t, url)
 	keys, err := c.Keys(ctx, "*").Result()
 	if err != nil {
 		t.Fatalf("list redis keys: %v", err)
@@ -59,7 +58,7 @@ func Snapshot(t testing.TB, url string) (restore func()) {
 // Do runs one command.
 func Do(t testing.TB, url string, args ...any) any {
 	t.Helper()
-	v, err := open(t, url).Do(context.Background(), args...).Result()
+	v, err := open(t, url).Do(t.Context(), args...).Result()
 	if err != nil {
 		t.Fatalf("redis %v: %v", args, err)
 	}
