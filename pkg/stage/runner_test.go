@@ -72,6 +72,14 @@ func TestTwoMembersShareTheWorkThroughRebalances(t *testing.T) {
 	}
 }
 
+func TestAMemberWithoutPartitionsIsReady(t *testing.T) {
+	b := newBed(t, 1)
+	members := []*running{b.start(nil), b.start(nil)}
+	for _, m := range members {
+		kafkatest.Eventually(t, func() (bool, string) { err := m.Ready(); return err == nil, fmt.Sprint(err) })
+	}
+}
+
 func TestLostRedisCostsTimeButNoFields(t *testing.T) {
 	b := newBed(t, 4)
 	b.start(nil)
