@@ -52,9 +52,11 @@ R=1; ISR=1; [ "$N" -lt 3 ] || { R=3; ISR=2; }
 list() { for i in $(seq 1 "$N"); do printf '%s%s%d' "$([ "$i" -eq 1 ] || echo ,)" "$1" $(($2 + i - 1)); done; }
 voters=$(for i in $(seq 1 "$N"); do printf '%s%d@127.0.0.1:%d' "$([ "$i" -eq 1 ] || echo ,)" "$i" $((C + i - 1)); done)
 for i in $(seq 1 "$N"); do
-  if (exec 3<> "/dev/tcp/127.0.0.1/$((B + i - 1))") 2>/dev/null; then
-    echo "kafka-up: port $((B + i - 1)) is taken: stop what listens there, or set KAFKA_PORT" >&2; exit 1
-  fi
+  for p in $((B + i - 1)) $((C + i - 1)); do
+    if (exec 3<> "/dev/tcp/127.0.0.1/$p") 2>/dev/null; then
+      echo "kafka-up: port $p is taken: stop what listens there, or set KAFKA_PORT" >&2; exit 1
+    fi
+  done
 done
 [ -s "$S/cluster-id" ] || java -cp "$LIBS/*" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1 > "$S/cluster-id"
 for i in $(seq 1 "$N"); do

@@ -31,31 +31,32 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Below 32768, where no outgoing connection sits, and N free ones in a row.
+# Below 32768, where no outgoing connection sits.
 free_port() {
-  local p i
+  local p
   for _ in $(seq 1 200); do
-    p=$((16000 + RANDOM % 15000))
-    for i in $(seq 0 $(($1 - 1))); do
-      if (exec 3<> "/dev/tcp/127.0.0.1/$((p + i))") 2>/dev/null; then continue 2; fi
-    done
-    echo "$p"; return
+    p=$((17000 + RANDOM % 15000))
+    (exec 3<> "/dev/tcp/127.0.0.1/$p") 2>/dev/null || { echo "$p"; return; }
   done
 }
 
-# start PART COMMAND... : prints the address; without it, notes the reason.
+# start PART NAME : prints the address of tools/parts/NAME-up.sh; without it, notes the reason. A port may be taken
+# between our look and the part's: once more with another.
 start() {
-  local part=$1 out; shift
-  if out=$("$@" 2> "$state/error"); then echo "$out" | tail -1; return; fi
-  printf '%s\t%s\n' "$part" "$(tail -3 "$state/error" | tr '\n' ' ')" >> "$state/reasons"
+  local out port
+  for _ in 1 2 3; do
+    port=$(free_port)
+    if out=$(KAFKA_PORT=$port "$here/$2-up.sh" "$state/$2" ${3:+"$port"} 2> "$state/error"); then echo "$out" | tail -1; return; fi
+    "$here/$2-up.sh" --down "$state/$2" > /dev/null 2>&1 || true
+  done
+  printf '%s\t%s\n' "$1" "$(grep -v '^[[:space:]]*at ' "$state/error" | tail -3 | tr '\n\t' '  ')" >> "$state/reasons"
 }
 
 : > "$state/reasons"
-k=$(free_port 1)
-FLUXNEX_TEST_KAFKA_BROKERS=$(KAFKA_PORT=$k start "Kafka and registry" "$here/kafka-up.sh" "$state/kafka")
-FLUXNEX_TEST_REGISTRY_URL=$(start "Kafka and registry" "$here/registry-up.sh" "$state/registry" "$(free_port 1)")
-FLUXNEX_TEST_POSTGRES_URL=$(start PostgreSQL "$here/pg-up.sh" "$state/pg" "$(free_port 1)")
-FLUXNEX_TEST_REDIS_URL=$(start Redis "$here/redis-up.sh" "$state/redis" "$(free_port 1)")
+FLUXNEX_TEST_KAFKA_BROKERS=$(start "Kafka and registry" kafka)
+FLUXNEX_TEST_REGISTRY_URL=$(start "Kafka and registry" registry port)
+FLUXNEX_TEST_POSTGRES_URL=$(start PostgreSQL pg port)
+FLUXNEX_TEST_REDIS_URL=$(start Redis redis port)
 if [ -s "$state/reasons" ]; then
   echo "parts that did not start:"; sed 's/\t/: /; s/^/  /' "$state/reasons"
   [ "${REQUIRE:-}" != all ] || { echo "REQUIRE=all: that is a failure"; exit 1; }
