@@ -110,7 +110,25 @@ func (p *Parts) start(ctx context.Context, o Options) error {
 // opened by the version that made it.
 func LocalPostgres(ctx context.Context, cache string, o PostgresOptions) (*Server, error) {
 	as := serverAccount()
-	o.Dir, cache = as.place(o.Dir), as.place(cache)
+	asked := o.Dir
+	var err error
+	if o.Dir, err = as.place(o.Dir); err != nil {
+		return nil, fmt.Errorf("PostgreSQL folder: %w", err)
+	}
+	if cache, err = filepath.Abs(cache); err != nil {
+		return nil, err
+	}
+	if !as.reaches(cache) {
+		cache = filepath.Join(systemDir, "cache")
+	}
+	s, err := localPostgres(ctx, cache, o)
+	if err == nil && filepath.Base(asked) != filepath.Base(o.Dir) {
+		s.Kind += ", data in " + o.Dir
+	}
+	return s, err
+}
+
+func localPostgres(ctx context.Context, cache string, o PostgresOptions) (*Server, error) {
 	major, err := clusterMajor(o.Dir)
 	if err != nil {
 		return nil, err

@@ -15,8 +15,11 @@ func TestFetchedPostgresRuns(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	as := serverAccount()
-	bin, err := embeddedBinaries(t.Context(), as.place(filepath.Join(cache, "fluxnex")))
+	cache = filepath.Join(cache, "fluxnex")
+	if !serverAccount().reaches(cache) {
+		cache = filepath.Join(systemDir, "cache")
+	}
+	bin, err := embeddedBinaries(t.Context(), cache)
 	if err != nil {
 		if os.Getenv("REQUIRE") == "all" {
 			t.Fatal(err)
@@ -54,11 +57,21 @@ func TestPlaceLeavesFoldersThatOnlyRootEnters(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(locked, "checkout", "postgres")
-	moved := account{uid: 65534, gid: 65534, drop: true}.place(path)
-	if filepath.Dir(filepath.Dir(moved)) != systemDir || filepath.Base(moved) != "postgres" {
-		t.Errorf("a folder that only root enters is placed at %s", moved)
+	as := account{uid: 65534, gid: 65534, drop: true}
+	first, err := as.place(path)
+	if err != nil || filepath.Dir(first) != systemDir {
+		t.Fatalf("a folder that only root enters is placed at %s (%v)", first, err)
 	}
-	if got := (account{}).place(path); got != path {
-		t.Errorf("without another account it is placed at %s", got)
+	if again, err := as.place(path); again != first || err != nil {
+		t.Errorf("it was placed at %s and is at %s (%v)", first, again, err)
+	}
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	if anew, err := as.place(path); anew == first || err != nil {
+		t.Errorf("with the data directory removed it is still at %s (%v)", anew, err)
+	}
+	if got, err := (account{}).place(path); got != path || err != nil {
+		t.Errorf("without another account it is placed at %s (%v)", got, err)
 	}
 }

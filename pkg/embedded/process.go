@@ -2,8 +2,7 @@ package embedded
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -54,23 +53,43 @@ func serverAccount() account {
 // systemDir is where root keeps what another account must reach.
 const systemDir = "/var/lib/fluxnex"
 
-// place is path where the account can get to it, else a folder below systemDir
-// that stands for it: a checkout in /root has parents that only root enters.
-func (a account) place(path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil || !a.drop {
-		return path
+// reaches reports whether the account gets to path: a checkout in /root has
+// parents that only root enters. Parents that do not exist yet are made by us.
+func (a account) reaches(path string) bool {
+	if !a.drop {
+		return true
 	}
-	for dir := filepath.Dir(abs); ; dir = filepath.Dir(dir) {
-		// Parents that do not exist yet are made by us, and can be entered.
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if st, err := os.Stat(dir); err == nil && st.Mode().Perm()&0o001 == 0 {
-			sum := sha256.Sum256([]byte(abs))
-			return filepath.Join(systemDir, hex.EncodeToString(sum[:6]), filepath.Base(abs))
+			return false
 		}
 		if dir == filepath.Dir(dir) {
-			return abs
+			return true
 		}
 	}
+}
+
+// place is path where the account gets to it, else a folder below systemDir
+// that stands for it. The folder's name is kept beside path, so that removing
+// the data directory begins anew here too.
+func (a account) place(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil || a.reaches(abs) {
+		return abs, err
+	}
+	note := abs + ".place"
+	b, err := os.ReadFile(note)
+	switch {
+	case err == nil:
+		return filepath.Join(systemDir, filepath.Base(strings.TrimSpace(string(b)))), nil
+	case !errors.Is(err, os.ErrNotExist):
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o711); err != nil { //nolint:gosec // folders below are 0700
+		return "", err
+	}
+	name := filepath.Base(abs) + "-" + rand.Text()[:12]
+	return filepath.Join(systemDir, name), os.WriteFile(note, []byte(name+"\n"), 0o600)
 }
 
 // own makes the folder at path and gives it to the account.
