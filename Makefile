@@ -23,22 +23,22 @@ demo: ## the whole platform in one process, one record's journey; Ctrl-C ends it
 	@exec bin/fluxnex demo
 
 check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few minutes
-	tools/gotest.sh -short -timeout 10m $(REST)
+	@tools/gotest.sh -short -timeout 10m $(REST)
 
 test: vet lint ## the whole suite on the real parts it finds or can install; REQUIRE=all fails on a skip
 	@tools/parts/install.sh || [ "$(REQUIRE)" != all ]
-	tools/parts/with-parts.sh $(MAKE) --no-print-directory suite
+	@tools/parts/with-parts.sh $(MAKE) --no-print-directory suite
 
 suite: unit race e2e
 
 unit: # layers, schemas and fuzz corpora are among them
-	tools/gotest.sh -timeout 15m $(REST)
+	@tools/gotest.sh -timeout 15m $(REST)
 
 race:
-	tools/gotest.sh -race -timeout 15m $(RACE)
+	@tools/gotest.sh -race -timeout 15m $(RACE)
 
 e2e:
-	tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
+	@tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
 
 vet:
 	go vet ./...
