@@ -42,7 +42,7 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(call.Marshal(v), '\n')) // the caller may be gone
+	_, _ = w.Write(append(call.Marshal(v), '\n')) //nolint:gosec // JSON; and the caller may be gone
 }
 
 func fail(w http.ResponseWriter, err error) {
@@ -100,8 +100,10 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 }
 
 func filterOf(q url.Values) (ledger.Filter, error) {
-	f := ledger.Filter{Tenant: q.Get("tenant"), App: q.Get("app"), Account: q.Get("account"), Object: q.Get("object"), ID: q.Get("id"), Op: q.Get("op"),
-		Method: q.Get("method"), RequestID: q.Get("request_id"), Marker: q.Get("marker"), Code: q.Get("code"), Fault: q.Get("fault")}
+	f := ledger.Filter{
+		Tenant: q.Get("tenant"), App: q.Get("app"), Account: q.Get("account"), Object: q.Get("object"), ID: q.Get("id"), Op: q.Get("op"),
+		Method: q.Get("method"), RequestID: q.Get("request_id"), Marker: q.Get("marker"), Code: q.Get("code"), Fault: q.Get("fault"),
+	}
 	var errs []error
 	number := func(name string) uint64 {
 		if q.Get(name) == "" {
@@ -296,7 +298,7 @@ func (s *Server) tokens(w http.ResponseWriter, r *http.Request) {
 	}
 	account, action := r.PathValue("account"), r.PathValue("action")
 	s.change(w, r, ledger.Entry{App: a.Name(), Account: account, Object: "token", Op: action}, func(c *call.Call) (any, error) {
-		n := 0
+		var n int
 		switch action {
 		case "revoke":
 			n = a.Grants().Revoke(account, c.Save)

@@ -165,8 +165,10 @@ func TestHubSpotAssociations(t *testing.T) {
 	if len(got) != 1 || fmt.Sprint(got[0].(object)["toObjectId"]) != c || !strings.Contains(fmt.Sprint(got), "typeId:279") || !strings.Contains(fmt.Sprint(got), "typeId:1]") {
 		t.Errorf("associations %v", got)
 	}
-	deal := b.hs(201, http.MethodPost, "/crm/v3/objects/deals", object{"properties": object{"dealname": "D", "amount": "10.50"},
-		"associations": []object{{"to": object{"id": c}, "types": []object{{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 341}}}}})["id"].(string)
+	deal := b.hs(201, http.MethodPost, "/crm/v3/objects/deals", object{
+		"properties":   object{"dealname": "D", "amount": "10.50"},
+		"associations": []object{{"to": object{"id": c}, "types": []object{{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 341}}}},
+	})["id"].(string)
 	if got = b.hs(200, http.MethodGet, "/crm/v4/objects/companies/"+c+"/associations/deals", nil)["results"].([]any); len(got) != 1 || fmt.Sprint(got[0].(object)["toObjectId"]) != deal {
 		t.Errorf("the company's deals %v", got)
 	}

@@ -34,8 +34,10 @@ var acme = salesforce.ID18("0015g00000AbCdE")
 
 func (b *bed) sfToken() string {
 	b.t.Helper()
-	got := b.must(200, http.MethodPost, "/services/oauth2/token", "", url.Values{"grant_type": {"refresh_token"}, "client_id": {sandbox.ExampleSalesforceClientID},
-		"client_secret": {sandbox.ExampleSalesforceClientSecret}, "refresh_token": {sandbox.ExampleSalesforceRefreshToken}}.Encode())
+	got := b.must(200, http.MethodPost, "/services/oauth2/token", "", url.Values{
+		"grant_type": {"refresh_token"}, "client_id": {sandbox.ExampleSalesforceClientID},
+		"client_secret": {sandbox.ExampleSalesforceClientSecret}, "refresh_token": {sandbox.ExampleSalesforceRefreshToken},
+	}.Encode())
 	if got["instance_url"] != b.url || got["expires_in"] != nil {
 		b.t.Errorf("token answer %v", got)
 	}
@@ -243,8 +245,10 @@ func TestOutboundMessageIsRepeatedUntilTheAck(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	first, second := bodies[0], bodies[1]
-	for _, want := range []string{"text/xml; charset=utf-8", "<OrganizationId>" + sandbox.ExampleOrg + "</OrganizationId>", `<SessionId xsi:nil="true"/>`, `xsi:type="sf:Account"`, "<sf:Id>" + acme + "</sf:Id>",
-		"<sf:Name>Acme &amp; Sons</sf:Name>", "<sf:AnnualRevenue>50000.0</sf:AnnualRevenue>", "<sf:SystemModstamp>2026-11-24T18:00:00.000Z</sf:SystemModstamp>", "/services/Soap/c/61.0/" + sandbox.ExampleOrg[:15] + "<"} {
+	for _, want := range []string{
+		"text/xml; charset=utf-8", "<OrganizationId>" + sandbox.ExampleOrg + "</OrganizationId>", `<SessionId xsi:nil="true"/>`, `xsi:type="sf:Account"`, "<sf:Id>" + acme + "</sf:Id>",
+		"<sf:Name>Acme &amp; Sons</sf:Name>", "<sf:AnnualRevenue>50000.0</sf:AnnualRevenue>", "<sf:SystemModstamp>2026-11-24T18:00:00.000Z</sf:SystemModstamp>", "/services/Soap/c/61.0/" + sandbox.ExampleOrg[:15] + "<",
+	} {
 		if !strings.Contains(first, want) {
 			t.Errorf("message lacks %s: %s", want, first)
 		}

@@ -26,8 +26,8 @@ const (
 	ExamplePortal              = "44556677"
 	ExampleHubSpotPrivateToken = "pat-na1-sandbox-hubspot-private-app-token" //nolint:gosec // sandbox only
 	ExampleHubSpotClientID     = "sandbox-hubspot-client"
-	ExampleHubSpotClientSecret = "sandbox-hubspot-secret"
-	ExampleHubSpotRefreshToken = "sandbox-hubspot-refresh-token"
+	ExampleHubSpotClientSecret = "sandbox-hubspot-secret"        //nolint:gosec // sandbox only
+	ExampleHubSpotRefreshToken = "sandbox-hubspot-refresh-token" //nolint:gosec // sandbox only
 
 	ExampleOrg                    = "00D5g000004XyZzEAK"
 	ExampleSalesforceClientID     = "sandbox-salesforce-client"

@@ -65,8 +65,8 @@ func openPlane(ctx context.Context, cfg app.Config, lookup controlplane.Lookup) 
 	return plane, db.Close, nil
 }
 
-func (e *environment) plane(ctx context.Context, needs ...app.Need) (*controlplane.Plane, func(), error) {
-	cfg, err := e.load(append(needs, app.NeedPostgres)...)
+func (e *environment) plane(ctx context.Context) (*controlplane.Plane, func(), error) {
+	cfg, err := e.load(app.NeedPostgres)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,8 +100,7 @@ func readObjects(e *environment, paths []string) ([]controlplane.Object, error) 
 
 // wrongFiles makes what is wrong with the files wrong configuration.
 func wrongFiles(err error) error {
-	var problems controlplane.Problems
-	if errors.As(err, &problems) {
+	if _, ok := errors.AsType[controlplane.Problems](err); ok {
 		return &usageError{fmt.Errorf("nothing was changed:\n%w", err)}
 	}
 	return err

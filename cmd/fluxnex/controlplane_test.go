@@ -164,21 +164,35 @@ func TestWrongFilesChangeNothing(t *testing.T) {
 	o := newOperator(t)
 	o.must("apply", "-f", exampleDir)
 	for name, c := range map[string]struct{ text, want string }{
-		"target": {"kind: Route\ntenant: envoy\nentity: TMS_VENDOR\ntarget: QB Logistic US\n",
-			`:4:1: target: the tenant has no connection "QB Logistic US"; did you mean "QB Logistics US"?`},
-		"entity": {"kind: Route\ntenant: envoy\nentity: TMS_LOAD\ntarget: QB Logistics US\n",
-			`:3:1: entity: quickbooks does not take TMS_LOAD; it takes `},
-		"condition": {"kind: Route\ntenant: envoy\nentity: TMS_VENDOR\ntarget: QB Logistics US\nwhen: entity.nam == ''\n",
-			`:5:1: when: `},
-		"mapping": {"kind: Mapping\ntenant: envoy\nentity: TMS_VENDOR\napp: quickbooks\nfields:\n  DisplayNam: entity.name\n",
-			`:6:3: mapping of TMS_VENDOR to quickbooks: fields.DisplayNam: `},
-		"account": {"kind: Connection\ntenant: envoy\nname: HubSpot Marketing\napp: hubspot\nbase_url: http://127.0.0.1:1\nremote_account: 1\nauth: {kind: token, token: {env: ENVOY_HUBSPOT_TOKEN}}\n",
-			`:6:1: remote_account: an existing connection stays with its account 44556677`},
+		"target": {
+			"kind: Route\ntenant: envoy\nentity: TMS_VENDOR\ntarget: QB Logistic US\n",
+			`:4:1: target: the tenant has no connection "QB Logistic US"; did you mean "QB Logistics US"?`,
+		},
+		"entity": {
+			"kind: Route\ntenant: envoy\nentity: TMS_LOAD\ntarget: QB Logistics US\n",
+			`:3:1: entity: quickbooks does not take TMS_LOAD; it takes `,
+		},
+		"condition": {
+			"kind: Route\ntenant: envoy\nentity: TMS_VENDOR\ntarget: QB Logistics US\nwhen: entity.nam == ''\n",
+			`:5:1: when: `,
+		},
+		"mapping": {
+			"kind: Mapping\ntenant: envoy\nentity: TMS_VENDOR\napp: quickbooks\nfields:\n  DisplayNam: entity.name\n",
+			`:6:3: mapping of TMS_VENDOR to quickbooks: fields.DisplayNam: `,
+		},
+		"account": {
+			"kind: Connection\ntenant: envoy\nname: HubSpot Marketing\napp: hubspot\nbase_url: http://127.0.0.1:1\nremote_account: 1\nauth: {kind: token, token: {env: ENVOY_HUBSPOT_TOKEN}}\n",
+			`:6:1: remote_account: an existing connection stays with its account 44556677`,
+		},
 		"slug": {"kind: Tenant\nid: other\nslug: envoylogistics\n", `:3:1: slug: "envoylogistics" is the tenant "envoy"'s; choose another`},
-		"secret": {"kind: Connection\ntenant: envoy\nname: New\napp: hubspot\nbase_url: http://127.0.0.1:1\nremote_account: 1\nauth: {kind: token, token: {env: NOT_SET}}\n",
-			`:7:21: auth.token: environment variable NOT_SET is not set, and no such secret is stored yet`},
-		"weak": {"kind: Connection\ntenant: envoy\nname: New\napp: revenova\nbase_url: http://127.0.0.1:1\nremote_account: 1\nwebhook: {secrets: [{env: FLUXNEX_ACTOR}]}\n",
-			`it needs 256 random bits: openssl rand -hex 32`},
+		"secret": {
+			"kind: Connection\ntenant: envoy\nname: New\napp: hubspot\nbase_url: http://127.0.0.1:1\nremote_account: 1\nauth: {kind: token, token: {env: NOT_SET}}\n",
+			`:7:21: auth.token: environment variable NOT_SET is not set, and no such secret is stored yet`,
+		},
+		"weak": {
+			"kind: Connection\ntenant: envoy\nname: New\napp: revenova\nbase_url: http://127.0.0.1:1\nremote_account: 1\nwebhook: {secrets: [{env: FLUXNEX_ACTOR}]}\n",
+			`it needs 256 random bits: openssl rand -hex 32`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "f.yaml")

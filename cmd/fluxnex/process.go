@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,8 +63,8 @@ func (p *process) atEnd(f func()) {
 func (p *process) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		p.closers[i]()
+	for _, v := range slices.Backward(p.closers) {
+		v()
 	}
 	p.closers = nil
 }

@@ -52,7 +52,7 @@ func sandboxSeed(path string) (*sandbox.Seed, error) {
 	if path == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator's own path
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("FLUXNEX_SANDBOX_SEED: %w", err)}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ import (
 // services lists every long-running service, in the order of the flow.
 func services() []service {
 	all := []app.Need{app.NeedKafka, app.NeedRegistry, app.NeedPostgres, app.NeedRedis}
-	withKeys := append(all[:len(all):len(all)], app.NeedKeyset)
+	withKeys := append(slices.Clip(all), app.NeedKeyset)
 	return []service{
 		{"gateway", "Take webhooks in (L1)", withKeys, runGateway},
 		{"replica", "Keep each source record's state (L2)", all, runReplica},

@@ -49,7 +49,7 @@ func (mapper) Of(e canonical.Entity) string {
 
 // OAuth describes HubSpot's token endpoint; its refresh tokens stay the same.
 func (deliverer) OAuth() *integration.OAuth {
-	return &integration.OAuth{TokenURL: "https://api.hubapi.com/oauth/v1/token"}
+	return &integration.OAuth{TokenURL: "https://api.hubapi.com/oauth/v1/token"} //nolint:gosec // an address
 }
 
 // Limits are those of the smallest plan; searches are limited apart.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -73,10 +74,10 @@ func (c *company) serve(w http.ResponseWriter, r *http.Request) {
 
 func (c *company) handle(parts []string, r *http.Request) (int, string) {
 	if r.Method == http.MethodGet {
-		switch {
-		case parts[0] == "query":
+		switch parts[0] {
+		case "query":
 			return c.query(r.URL.Query().Get("query"))
-		case parts[0] == "companyinfo":
+		case "companyinfo":
 			return 200, `{"CompanyInfo":{"Id":"1"}}`
 		}
 		o, ok := c.objects[strings.Join(parts, "/")]
@@ -127,9 +128,7 @@ func (c *company) handle(parts []string, r *http.Request) (int, string) {
 		if sent["sparse"] != true {
 			c.t.Errorf("a full update of %s would wipe what people filled in", at)
 		}
-		for k, v := range sent {
-			o[k] = v
-		}
+		maps.Copy(o, sent)
 		delete(o, "sparse")
 		if o["Active"] == false {
 			o["DisplayName"] = fmt.Sprint(o["DisplayName"]) + " (deleted)"

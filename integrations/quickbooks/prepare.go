@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 
@@ -146,9 +147,7 @@ func clearGone(payload, last map[string]any) {
 				continue
 			}
 			merged := map[string]any{}
-			for f, v := range n {
-				merged[f] = v
-			}
+			maps.Copy(merged, n)
 			clearGone(merged, o)
 			if len(merged) > 0 {
 				payload[k] = merged

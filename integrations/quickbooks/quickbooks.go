@@ -54,7 +54,7 @@ func (mapper) Of(e canonical.Entity) string {
 // OAuth describes Intuit's token endpoint: its refresh tokens change about
 // once a day and the old one stops soon after.
 func (deliverer) OAuth() *integration.OAuth {
-	return &integration.OAuth{
+	return &integration.OAuth{ //nolint:gosec // an address
 		TokenURL:  "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
 		BasicAuth: true,
 		Rotates:   true,

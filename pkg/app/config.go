@@ -55,8 +55,8 @@ type Setting struct {
 func Settings() []Setting {
 	t := reflect.TypeFor[Config]()
 	out := make([]Setting, 0, t.NumField())
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
+		f := f
 		kind := f.Type.String()
 		switch kind {
 		case "[]string":

@@ -54,7 +54,7 @@ func MustMoney(s string) Money {
 	return m
 }
 
-// Add, Sub and Neg are exact.
+// Add is m + o, exactly.
 func (m Money) Add(o Money) Money { return Money{m.d.Add(o.d)} }
 
 // Sub is m - o.

@@ -286,7 +286,7 @@ type checks struct {
 
 func checksOf(f reflect.StructField) checks {
 	var c checks
-	for _, word := range strings.Split(f.Tag.Get("check"), ",") {
+	for word := range strings.SplitSeq(f.Tag.Get("check"), ",") {
 		switch {
 		case word == "required":
 			c.required = true
@@ -306,15 +306,15 @@ func jsonName(f reflect.StructField) string {
 
 func fieldNames(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		names = append(names, jsonName(t.Field(i)))
+	for field := range t.Fields() {
+		names = append(names, jsonName(field))
 	}
 	return names
 }
 
 func fieldByName(t reflect.Type, name string) (reflect.StructField, bool) {
-	for i := range t.NumField() {
-		if f := t.Field(i); jsonName(f) == name {
+	for f := range t.Fields() {
+		if jsonName(f) == name {
 			return f, true
 		}
 	}

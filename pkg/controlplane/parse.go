@@ -110,8 +110,7 @@ func readFile(path string) ([]byte, error) {
 func Parse(file string, text []byte, env Lookup) ([]Object, Problems) {
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		var located yaml.Error
-		if errors.As(err, &located) {
+		if located, ok := errors.AsType[yaml.Error](err); ok {
 			p := Problem{File: file, Message: "not valid YAML: " + located.GetMessage()}
 			if t := located.GetToken(); t != nil && t.Position != nil {
 				p.Line, p.Column = t.Position.Line, t.Position.Column

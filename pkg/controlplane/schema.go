@@ -61,8 +61,7 @@ func schemaOf(t reflect.Type) map[string]any {
 func structSchema(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	var required []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name := jsonName(f)
 		property := schemaOf(f.Type)
 		c := checksOf(f)

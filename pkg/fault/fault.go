@@ -112,8 +112,7 @@ func Of(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var f *Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Error](err); ok {
 		return f
 	}
 	return &Error{Class: Unclassified, Code: "unclassified", Err: err}

@@ -102,7 +102,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		}
 		fetches.EachError(func(topic string, p int32, err error) {
 			if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
-				c.log.Warn("cannot read", "topic", topic, "partition", p, "error", err.Error())
+				c.log.Warn("cannot read", slog.String("topic", topic), slog.Int("partition", int(p)), slog.String("error", err.Error()))
 			}
 		})
 		records := fetches.Records()
@@ -122,14 +122,14 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 			if ctx.Err() != nil {
 				return nil
 			}
-			c.log.Warn("batch not handled, trying again", "records", len(batch), "wait", backoff.String(), "error", err.Error())
+			c.log.Warn("batch not handled, trying again", slog.Int("records", len(batch)), slog.String("wait", backoff.String()), slog.String("error", err.Error()))
 			Wait(ctx, backoff)
 			backoff = min(2*backoff, backoffMax)
 			continue
 		}
 		backoff = backoffMin
 		if err := cl.CommitRecords(work, records...); err != nil {
-			c.log.Warn("offsets not committed, records may come again", "error", err.Error())
+			c.log.Warn("offsets not committed, records may come again", slog.String("error", err.Error()))
 		}
 		cl.AllowRebalance()
 	}

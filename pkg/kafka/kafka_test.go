@@ -184,7 +184,6 @@ type collector struct {
 	mu   sync.Mutex
 	got  []string
 	fail int
-	seen chan struct{}
 }
 
 func (c *collector) handle(_ context.Context, batch []kafka.Record) error {

@@ -231,7 +231,7 @@ func (r *Reader) fetch(ctx context.Context, topic string, partition int32, offse
 		return page{}, fmt.Errorf("topic %s has no partition %d", topic, partition)
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis = int32(wait.Milliseconds())
+	req.MaxWaitMillis = int32(wait.Milliseconds()) //nolint:gosec // seconds
 	req.MinBytes = 1
 	req.MaxBytes = size
 	req.IsolationLevel = 1

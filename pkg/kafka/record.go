@@ -69,7 +69,7 @@ func fromKgo(r *kgo.Record) Record {
 // Partition is where Kafka's default partitioner puts a key: every client in
 // every language agrees.
 func Partition(key []byte, partitions int32) int32 {
-	return int32(murmur2(key)&0x7fffffff) % partitions //nolint:gosec // masked to 31 bits
+	return int32(murmur2(key)&0x7fffffff) % partitions
 }
 
 // murmur2 is the hash of org.apache.kafka.common.utils.Utils.

@@ -94,7 +94,7 @@ func Apply(ctx context.Context, cfg Config, apps []string, log *slog.Logger) ([]
 		if _, ok := existing[s.Name]; !ok {
 			ptrs := make(map[string]*string, len(want))
 			for k, v := range want {
-				ptrs[k] = kadm.StringPtr(v)
+				ptrs[k] = new(v)
 			}
 			resp, err := adm.CreateTopic(ctx, s.Partitions, cfg.replication(), ptrs, s.Name)
 			if err == nil {
@@ -150,7 +150,7 @@ func alter(ctx context.Context, adm *kadm.Client, topic string, want map[string]
 		if current[k] == want[k] {
 			continue
 		}
-		alters = append(alters, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: kadm.StringPtr(want[k])})
+		alters = append(alters, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: new(want[k])})
 		changes = append(changes, fmt.Sprintf("set %s of %s to %s (was %q)", k, topic, want[k], current[k]))
 	}
 	if len(alters) == 0 {

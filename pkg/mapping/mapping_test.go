@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -273,10 +274,8 @@ func hasFloat(v any) bool {
 			}
 		}
 	case []any:
-		for _, e := range t {
-			if hasFloat(e) {
-				return true
-			}
+		if slices.ContainsFunc(t, hasFloat) {
+			return true
 		}
 	}
 	return false

@@ -112,7 +112,7 @@ func unescape(s string) (string, error) {
 		if hi < 0 || lo < 0 {
 			return "", fmt.Errorf("%w: bad escape in %q", ErrKey, s)
 		}
-		b.WriteByte(byte(hi<<4 | lo))
+		b.WriteByte(byte(hi<<4 | lo)) //nolint:gosec // two hex digits
 		i += 2
 	}
 	return b.String(), nil

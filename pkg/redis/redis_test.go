@@ -100,8 +100,10 @@ func TestApplyOnlyFromTheExpectedCheckpoint(t *testing.T) {
 func TestAViewBeingBuiltIsNotReady(t *testing.T) {
 	eachRedis(t, func(t *testing.T, c *redis.Client) {
 		v := c.Views()
-		ok, err := v.Apply(context.Background(), []redis.Batch{{ID: id(0), From: redis.NoCheckpoint, To: 5, Building: true,
-			Entries: []redis.Entry{{Key: "a/1", Value: []byte("x"), Offset: 4}}}})
+		ok, err := v.Apply(context.Background(), []redis.Batch{{
+			ID: id(0), From: redis.NoCheckpoint, To: 5, Building: true,
+			Entries: []redis.Entry{{Key: "a/1", Value: []byte("x"), Offset: 4}},
+		}})
 		if err != nil || !ok[0] {
 			t.Fatalf("apply: %v %v", ok, err)
 		}
@@ -141,9 +143,11 @@ func TestRacingWritersLeaveOneHistory(t *testing.T) {
 	won := make([]int, 4)
 	for w := range won {
 		wg.Go(func() {
-			for at := int64(0); at < 200; at++ {
-				ok, err := v.Apply(context.Background(), []redis.Batch{{ID: id(0), From: at, To: at + 1,
-					Entries: []redis.Entry{{Key: fmt.Sprintf("a/%d", at), Value: fmt.Append(nil, at), Offset: at}}}})
+			for at := range int64(200) {
+				ok, err := v.Apply(context.Background(), []redis.Batch{{
+					ID: id(0), From: at, To: at + 1,
+					Entries: []redis.Entry{{Key: fmt.Sprintf("a/%d", at), Value: fmt.Append(nil, at), Offset: at}},
+				}})
 				if err != nil {
 					t.Errorf("apply: %v", err)
 					return

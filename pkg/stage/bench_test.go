@@ -60,7 +60,7 @@ func BenchmarkChain(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer client.Close() //nolint:errcheck // a test's connections
+	defer client.Close()
 	names := chain(c)
 	backlog(b, c, names[0])
 	ctx, cancel := context.WithCancel(context.Background())

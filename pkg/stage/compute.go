@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -282,7 +283,7 @@ func traced(headers, input []Header) []Header {
 			set = set || have.Key == h.Key
 		}
 		if !set {
-			headers = append(headers[:len(headers):len(headers)], h)
+			headers = append(slices.Clip(headers), h)
 		}
 	}
 	return headers

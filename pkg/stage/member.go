@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -37,8 +38,8 @@ type member struct {
 	recent  *recent    // states committed in this epoch
 	after   *aftermath // of the last commit; nil if none
 
-	work       context.Context // outlives the stop signal by drainGrace
-	epochCtx   context.Context // ends with the assignment
+	work       context.Context //nolint:containedctx // a membership is a span of time: this outlives the stop signal by drainGrace
+	epochCtx   context.Context //nolint:containedctx // and this ends with the assignment
 	epochEnd   atomic.Pointer[context.CancelFunc]
 	pollEnd    atomic.Pointer[context.CancelFunc]
 	woken      atomic.Bool
@@ -78,9 +79,7 @@ func (r *Runner) join(ctx context.Context) error {
 // nameViews finds the topics' ids, under which their views are stored.
 func (m *member) nameViews(ctx context.Context) error {
 	views := map[View]string{}
-	for v, topic := range m.cfg.Foreign {
-		views[v] = topic
-	}
+	maps.Copy(views, m.cfg.Foreign)
 	if m.cfg.Changelog != "" {
 		views[m.cfg.ChangelogView] = m.cfg.Changelog
 	}
@@ -183,12 +182,12 @@ func (m *member) sync(ctx context.Context) error {
 // assigned anew, so nothing of the last one holds any more.
 func (m *member) begin(ctx context.Context, epoch int64, owned []int32) error {
 	m.endEpoch()
-	m.after.settled(m.work)
+	m.after.settled(m.work) //nolint:contextcheck // the stop signal must not cut it short
 	m.after = nil
 	if err := m.session.Rewind(m.work); err != nil {
 		return fmt.Errorf("rewind after a change of the assignment: %w", err)
 	}
-	epochCtx, cancel := context.WithCancel(m.work)
+	epochCtx, cancel := context.WithCancel(m.work) //nolint:contextcheck // work in hand outlives the stop signal
 	m.epoch, m.owned, m.epochCtx = epoch, owned, epochCtx
 	m.ready, m.folding, m.next = map[int32]bool{}, map[int32]bool{}, map[int32]int64{}
 	m.recent = newRecent()
@@ -242,7 +241,7 @@ func (m *member) verify() error {
 		if lost := (*lostViewError)(nil); errors.As(err, &lost) {
 			return m.lose(lost.partitions, "refused")
 		}
-		return nil //nolint:nilerr // the assignment changed
+		return nil
 	}
 	var partitions []int32
 	for p, ok := range m.ready {
@@ -360,7 +359,7 @@ func (m *member) process(batch []Record) error {
 	case errors.As(err, &lost):
 		return m.lose(lost.partitions, "read")
 	case err != nil && m.epochCtx.Err() != nil:
-		return nil // the records belong to the next assignment
+		return nil //nolint:nilerr // the records belong to the next assignment
 	case err != nil:
 		return err
 	}
@@ -373,7 +372,7 @@ func (m *member) process(batch []Record) error {
 		if lost := (*lostViewError)(nil); errors.As(err, &lost) {
 			return m.lose(lost.partitions, "refused")
 		}
-		return nil //nolint:nilerr // the assignment changed
+		return nil
 	}
 	if epoch, _ := m.session.Assignment(); epoch != m.epoch {
 		return nil

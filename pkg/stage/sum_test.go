@@ -153,8 +153,10 @@ func testLog(t *testing.T) *slog.Logger {
 			t.Logf("log:\n%s", buf.String())
 		}
 	})
-	return slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: slog.LevelInfo,
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return a }}))
+	return slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{
+		Level:       slog.LevelInfo,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return a },
+	}))
 }
 
 type syncBuffer struct {

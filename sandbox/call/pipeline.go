@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,8 +34,7 @@ func (p *Pipeline) Handler(app App) http.Handler {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			status := http.StatusBadRequest
-			var tooBig *http.MaxBytesError
-			if errors.As(err, &tooBig) {
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 				status = http.StatusRequestEntityTooLarge
 			}
 			http.Error(w, err.Error(), status)
@@ -172,20 +172,18 @@ func (p *Pipeline) finish(c *Call, w http.ResponseWriter, how ending) {
 		// The server closes the connection and prints nothing.
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range c.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), c.header)
 	if len(c.answer) > 0 && w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(c.answer)))
 	w.WriteHeader(c.status)
 	if how == half {
-		_, _ = w.Write(c.answer[:len(c.answer)/2])
+		_, _ = w.Write(c.answer[:len(c.answer)/2]) //nolint:gosec // JSON
 		panic(http.ErrAbortHandler)
 	}
 	// The caller may be gone; the ledger says Replied because we did try.
-	_, _ = w.Write(c.answer)
+	_, _ = w.Write(c.answer) //nolint:gosec // JSON
 }
 
 // Commit saves what a call changed and its lines.

@@ -78,7 +78,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Text is Body as sent.
+// BodyText is Body as sent.
 func (r *Rule) BodyText() []byte {
 	var s string
 	if json.Unmarshal(r.Body, &s) == nil {

@@ -122,11 +122,13 @@ func (a *App) Serve(c *call.Call) {
 	switch {
 	case path == "/account-info/v3/details" && c.Request.Method == http.MethodGet:
 		id, _ := strconv.ParseInt(p.ID, 10, 64)
-		c.Reply(http.StatusOK, map[string]any{"portalId": id, "accountType": "STANDARD", "timeZone": "US/Eastern", "companyCurrency": "USD", "additionalCurrencies": []string{},
-			"utcOffset": "-05:00", "utcOffsetMilliseconds": -18_000_000, "uiDomain": "app.hubspot.com", "dataHostingLocation": "na1"})
+		c.Reply(http.StatusOK, map[string]any{
+			"portalId": id, "accountType": "STANDARD", "timeZone": "US/Eastern", "companyCurrency": "USD", "additionalCurrencies": []string{},
+			"utcOffset": "-05:00", "utcOffsetMilliseconds": -18_000_000, "uiDomain": "app.hubspot.com", "dataHostingLocation": "na1",
+		})
 	case strings.HasPrefix(path, "/oauth/v1/access-tokens/"):
 		id, _ := strconv.ParseInt(p.ID, 10, 64)
-		c.Reply(http.StatusOK, map[string]any{"hub_id": id, "hub_domain": p.Portal.Name, "app_id": 1, "token_type": "access", "scopes": []string{"crm.objects.companies.write"}})
+		c.Reply(http.StatusOK, map[string]any{"hub_id": id, "hub_domain": p.Name, "app_id": 1, "token_type": "access", "scopes": []string{"crm.objects.companies.write"}})
 	case len(parts) >= 4 && parts[0] == "crm" && a.kinds[parts[3]] != nil:
 		k, rest := a.kinds[parts[3]], parts[4:]
 		switch {
@@ -232,8 +234,10 @@ type shown struct {
 // show picks the asked properties; nil asks for all that are set.
 func (p *portal) show(k *kind, o *object, asked []string) *shown {
 	id := strconv.FormatInt(o.id, 10)
-	s := &shown{ID: id, Properties: map[string]*string{}, CreatedAt: wire(o.created), UpdatedAt: wire(o.updated), Archived: o.archived,
-		URL: "https://app.hubspot.com/contacts/" + p.ID + "/record/" + k.typeID + "/" + id}
+	s := &shown{
+		ID: id, Properties: map[string]*string{}, CreatedAt: wire(o.created), UpdatedAt: wire(o.updated), Archived: o.archived,
+		URL: "https://app.hubspot.com/contacts/" + p.ID + "/record/" + k.typeID + "/" + id,
+	}
 	if asked == nil {
 		for n, v := range o.props {
 			s.Properties[n] = &v

@@ -59,29 +59,37 @@ func notFound() *refusal {
 }
 
 func missingIDs(kind *kind, ids []string) *refusal {
-	return &refusal{Status: "error", Category: "OBJECT_NOT_FOUND", http: http.StatusNotFound, code: "OBJECT_NOT_FOUND",
+	return &refusal{
+		Status: "error", Category: "OBJECT_NOT_FOUND", http: http.StatusNotFound, code: "OBJECT_NOT_FOUND",
 		Message: "Could not get some " + strings.ToUpper(kind.singular) + " objects, they may be deleted or not exist. Check that ids are valid.",
-		Context: map[string]any{"ids": ids}}
+		Context: map[string]any{"ids": ids},
+	}
 }
 
 // conflict carries the holder's id in the message of a single call; a batch
 // keeps it to itself, unless the items are traced.
 func conflict(kind *kind, holder int64) *refusal {
 	title := strings.ToUpper(kind.singular[:1]) + kind.singular[1:]
-	return &refusal{Status: "error", Message: fmt.Sprintf("%s already exists. Existing ID: %d", title, holder), Category: "CONFLICT", http: http.StatusConflict, code: "CONFLICT",
-		Context: map[string]any{"existingId": []string{strconv.FormatInt(holder, 10)}}}
+	return &refusal{
+		Status: "error", Message: fmt.Sprintf("%s already exists. Existing ID: %d", title, holder), Category: "CONFLICT", http: http.StatusConflict, code: "CONFLICT",
+		Context: map[string]any{"existingId": []string{strconv.FormatInt(holder, 10)}},
+	}
 }
 
 func (a *App) expired(c *call.Call, at time.Time) {
-	(&refusal{Status: "error", Category: "EXPIRED_AUTHENTICATION", http: http.StatusUnauthorized, code: "EXPIRED_AUTHENTICATION",
+	(&refusal{
+		Status: "error", Category: "EXPIRED_AUTHENTICATION", http: http.StatusUnauthorized, code: "EXPIRED_AUTHENTICATION",
 		Message: fmt.Sprintf("The OAuth token used to make this call expired %d second(s) ago.", int(c.Now.Sub(at).Seconds())),
-		Context: map[string]any{"expire time": []string{wire(at)}}}).on(c)
+		Context: map[string]any{"expire time": []string{wire(at)}},
+	}).on(c)
 }
 
 // Unauthorized is HubSpot's 401.
 func (a *App) Unauthorized(c *call.Call) {
-	(&refusal{Status: "error", Category: "INVALID_AUTHENTICATION", http: http.StatusUnauthorized, code: "INVALID_AUTHENTICATION",
-		Message: "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"}).on(c)
+	(&refusal{
+		Status: "error", Category: "INVALID_AUTHENTICATION", http: http.StatusUnauthorized, code: "INVALID_AUTHENTICATION",
+		Message: "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
+	}).on(c)
 }
 
 // RateLimited is HubSpot's 429: policy TEN_SECONDLY_ROLLING (default),

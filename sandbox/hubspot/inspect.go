@@ -17,7 +17,7 @@ import (
 func (a *App) Accounts() map[string]string {
 	out := map[string]string{}
 	for id, p := range a.portals {
-		out[id] = p.Portal.Name
+		out[id] = p.Name
 	}
 	return out
 }

@@ -62,10 +62,12 @@ func newPortal(s Portal, lag time.Duration) *portal {
 	if s.Daily == 0 {
 		s.Daily = 625_000
 	}
-	p := &portal{Portal: s, lag: lag, nextID: 10_000_000_000,
+	p := &portal{
+		Portal: s, lag: lag, nextID: 10_000_000_000,
 		properties: map[*kind]map[string]*property{}, objects: map[*kind]map[int64]*object{}, unique: map[*kind]map[string]int64{}, links: map[string]map[string][]int{},
 		tenSeconds: limit.NewWindow(s.TenSeconds, 10*time.Second), oauthTen: limit.NewWindow(110, 10*time.Second), search: limit.NewWindow(5, time.Second),
-		daily: limit.NewDay(s.Daily, eastern())}
+		daily: limit.NewDay(s.Daily, eastern()),
+	}
 	return p
 }
 
@@ -235,9 +237,8 @@ func (p *portal) update(c *call.Call, line *ledger.Entry, k *kind, old *object, 
 			strconv.FormatInt(old.id, 10) + ". " + strconv.FormatInt(id, 10) + " already has that value.")
 	}
 	next := maps.Clone(old.props)
-	for n, v := range props {
-		next[n] = v // "" clears and stays visible as ""
-	}
+	// "" clears and stays visible as ""
+	maps.Copy(next, props)
 	o := &object{id: old.id, props: next, created: old.created, updated: c.Now}
 	p.store(c, line, k, o)
 	return o, nil

@@ -54,12 +54,18 @@ type kind struct {
 
 func kinds() []*kind {
 	return []*kind{
-		{singular: "contact", plural: "contacts", typeID: "0-1", modified: "lastmodifieddate", defaults: []string{"createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"},
-			oneOf: []string{"email", "firstname", "lastname"}, unique: "email"},
-		{singular: "company", plural: "companies", typeID: "0-2", modified: "hs_lastmodifieddate", defaults: []string{"createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"},
-			oneOf: []string{"name", "domain"}},
-		{singular: "deal", plural: "deals", typeID: "0-3", modified: "hs_lastmodifieddate", defaults: []string{"amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline"},
-			oneOf: []string{"dealname"}},
+		{
+			singular: "contact", plural: "contacts", typeID: "0-1", modified: "lastmodifieddate", defaults: []string{"createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"},
+			oneOf: []string{"email", "firstname", "lastname"}, unique: "email",
+		},
+		{
+			singular: "company", plural: "companies", typeID: "0-2", modified: "hs_lastmodifieddate", defaults: []string{"createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"},
+			oneOf: []string{"name", "domain"},
+		},
+		{
+			singular: "deal", plural: "deals", typeID: "0-3", modified: "hs_lastmodifieddate", defaults: []string{"amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline"},
+			oneOf: []string{"dealname"},
+		},
 	}
 }
 

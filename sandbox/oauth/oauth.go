@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -145,14 +147,14 @@ func (r *Registry) Refresh(client, secret, token string, save Save) (Tokens, err
 			continue
 		}
 		known = true
-		switch {
-		case token == "":
-		case token == g.Refresh:
+		switch token {
+		case "":
+		case g.Refresh:
 			if r.policy.Rotate {
 				r.rotate(g)
 			}
 			return r.issue(g, save), nil
-		case token == g.Previous:
+		case g.Previous:
 			if r.clock().Sub(g.Replaced) > r.policy.Grace {
 				return Tokens{Account: g.Account}, ErrReused
 			}
@@ -160,10 +162,8 @@ func (r *Registry) Refresh(client, secret, token string, save Save) (Tokens, err
 			t.Again = true
 			return t, nil
 		default:
-			for _, old := range g.Spent {
-				if old == token {
-					return Tokens{Account: g.Account}, ErrReused
-				}
+			if slices.Contains(g.Spent, token) {
+				return Tokens{Account: g.Account}, ErrReused
 			}
 		}
 	}
@@ -222,9 +222,7 @@ func (r *Registry) issue(g *state, save Save) Tokens {
 func (r *Registry) save(g *state, save Save) {
 	c := *g
 	c.Access = make(map[string]time.Time, len(g.Access))
-	for t, until := range g.Access {
-		c.Access[t] = until
-	}
+	maps.Copy(c.Access, g.Access)
 	c.Spent = append([]string(nil), g.Spent...)
 	save(r.key(g), c)
 }

@@ -192,8 +192,10 @@ func (a *App) route(c *call.Call, r *realm, parts []string) {
 	case head == "cdc":
 		a.changes(c, r)
 	case head == "companyinfo":
-		c.Reply(http.StatusOK, map[string]any{"CompanyInfo": map[string]any{"Id": "1", "SyncToken": "0", "domain": "QBO", "sparse": false,
-			"CompanyName": r.Company.Name, "LegalName": r.Company.Name, "Country": "US"}, "time": stamp(c.Now)})
+		c.Reply(http.StatusOK, map[string]any{"CompanyInfo": map[string]any{
+			"Id": "1", "SyncToken": "0", "domain": "QBO", "sparse": false,
+			"CompanyName": r.Name, "LegalName": r.Name, "Country": "US",
+		}, "time": stamp(c.Now)})
 	case a.entities[head] == nil:
 		refuse(c, unsupported(parts[0]))
 	case len(parts) == 2 && !post:

@@ -17,8 +17,6 @@ type fault struct {
 	Element *string `json:"element,omitempty"`
 }
 
-func element(name string) *string { return &name }
-
 type faultBody struct {
 	Error []fault `json:"Error"`
 	Type  string  `json:"type"`
@@ -27,8 +25,10 @@ type faultBody struct {
 func validation(faults []fault) faultBody { return faultBody{Error: faults, Type: "ValidationFault"} }
 
 func unknownField(class, field string, known int) fault {
-	return fault{"Request has invalid or unsupported property",
-		fmt.Sprintf("Property Name:Unrecognized field %q (class %s), not marked as ignorable (%d known properties)\n specified is unsupported or invalid", field, class, known), "2010", nil}
+	return fault{
+		"Request has invalid or unsupported property",
+		fmt.Sprintf("Property Name:Unrecognized field %q (class %s), not marked as ignorable (%d known properties)\n specified is unsupported or invalid", field, class, known), "2010", nil,
+	}
 }
 
 func malformed(detail string) fault {
@@ -36,42 +36,48 @@ func malformed(detail string) fault {
 }
 
 func missing(field string) fault {
-	return fault{"Required param missing, need to supply the required value for the API",
-		"Required parameter " + field + " is missing in the request", "2020", element(field)}
+	return fault{
+		"Required param missing, need to supply the required value for the API",
+		"Required parameter " + field + " is missing in the request", "2020", new(field),
+	}
 }
 
 func badID(field, value string) fault {
-	return fault{"Invalid ID", fmt.Sprintf("The ID specified is invalid : %s=%s", field, value), "2030", element(field)}
+	return fault{"Invalid ID", fmt.Sprintf("The ID specified is invalid : %s=%s", field, value), "2030", new(field)}
 }
 
 func tooLong(field string, most, got int) fault {
-	return fault{"String length is either shorter or longer than supported by specification",
-		fmt.Sprintf("String length specified does not match the supported length. Min:0 Max:%d supported. Supplied length:%d", most, got), "2050", element(field)}
+	return fault{
+		"String length is either shorter or longer than supported by specification",
+		fmt.Sprintf("String length specified does not match the supported length. Min:0 Max:%d supported. Supplied length:%d", most, got), "2050", new(field),
+	}
 }
 
 func badEnum(field, value string) fault {
-	return fault{"Invalid Enumeration", fmt.Sprintf("Invalid Enumeration : %s is not a value of %s", value, field), "2170", element(field)}
+	return fault{"Invalid Enumeration", fmt.Sprintf("Invalid Enumeration : %s is not a value of %s", value, field), "2170", new(field)}
 }
 
 func noReference(kind, id string) fault {
-	return fault{"Invalid Reference Id", fmt.Sprintf("Invalid Reference Id : %s element id %s not found", kind, id), "2500", element("")}
+	return fault{"Invalid Reference Id", fmt.Sprintf("Invalid Reference Id : %s element id %s not found", kind, id), "2500", new("")}
 }
 
 func notFound() fault {
-	return fault{"Object Not Found", "Object Not Found : Something you're trying to use has been made inactive. Check the fields with accounts, customers, items, vendors or employees.", "610", element("")}
+	return fault{"Object Not Found", "Object Not Found : Something you're trying to use has been made inactive. Check the fields with accounts, customers, items, vendors or employees.", "610", new("")}
 }
 
 func staleObject(who string) fault {
-	return fault{"Stale Object Error",
-		fmt.Sprintf("Stale Object Error : You and %s were working on this at the same time. %s finished before you did, so your work was not saved.", who, who), "5010", element("")}
+	return fault{
+		"Stale Object Error",
+		fmt.Sprintf("Stale Object Error : You and %s were working on this at the same time. %s finished before you did, so your work was not saved.", who, who), "5010", new(""),
+	}
 }
 
 func business(detail string) fault {
-	return fault{"A business validation error has occurred while processing your request", "Business Validation Error: " + detail, "6000", element("")}
+	return fault{"A business validation error has occurred while processing your request", "Business Validation Error: " + detail, "6000", new("")}
 }
 
 func unsupported(what string) fault {
-	return fault{"Unsupported Operation", "Operation " + what + " is not supported.", "500", element("")}
+	return fault{"Unsupported Operation", "Operation " + what + " is not supported.", "500", new("")}
 }
 
 func badQuery(detail string) fault {

@@ -18,7 +18,7 @@ import (
 func (a *App) Accounts() map[string]string {
 	out := map[string]string{}
 	for id, r := range a.realms {
-		out[id] = r.Company.Name
+		out[id] = r.Name
 	}
 	return out
 }

@@ -383,11 +383,12 @@ func (s *statement) sort(found []*object) {
 		switch {
 		case s.order != "":
 			va, vb := a.fields[s.order], b.fields[s.order]
-			if s.order == "MetaData.LastUpdatedTime" || s.order == "MetaData.CreateTime" {
+			switch s.order {
+			case "MetaData.LastUpdatedTime", "MetaData.CreateTime":
 				n = a.updated.Compare(b.updated)
-			} else if s.order == "Id" {
+			case "Id":
 				n = cmp.Compare(number(a), number(b))
-			} else {
+			default:
 				n = order(va, fmt.Sprint(va), fmt.Sprint(vb))
 			}
 			if s.down {

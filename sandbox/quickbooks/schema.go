@@ -2,6 +2,7 @@ package quickbooks
 
 import (
 	"encoding/json"
+	maps0 "maps"
 	"net/url"
 	"strings"
 	"time"
@@ -212,8 +213,10 @@ func lines() check {
 
 // managed are the fields that QuickBooks sets itself: accepted and not stored.
 func managed() []string {
-	return []string{"Id", "SyncToken", "MetaData", "domain", "sparse", "status", "Balance", "BalanceWithJobs", "FullyQualifiedName",
-		"TotalAmt", "HomeTotalAmt", "HomeBalance", "Level", "Job", "BillWithParent", "CurrentBalance", "CurrentBalanceWithSubAccounts", "RemainingCredit", "RecurDataRef", "V4IDPseudonym", "ClientEntityId"}
+	return []string{
+		"Id", "SyncToken", "MetaData", "domain", "sparse", "status", "Balance", "BalanceWithJobs", "FullyQualifiedName",
+		"TotalAmt", "HomeTotalAmt", "HomeBalance", "Level", "Job", "BillWithParent", "CurrentBalance", "CurrentBalanceWithSubAccounts", "RemainingCredit", "RecurDataRef", "V4IDPseudonym", "ClientEntityId",
+	}
 }
 
 func with(maps ...map[string]check) map[string]check {
@@ -222,9 +225,7 @@ func with(maps ...map[string]check) map[string]check {
 		out[f] = ignored
 	}
 	for _, m := range maps {
-		for k, v := range m {
-			out[k] = v
-		}
+		maps0.Copy(out, m)
 	}
 	return out
 }
@@ -254,24 +255,44 @@ func entities() map[string]*entity {
 
 	all := map[string]*entity{}
 	add := func(e *entity) { all[e.path()] = e }
-	add(&entity{name: "Vendor", space: "names", nameField: "DisplayName", refs: map[string]string{"TermRef": "Term", "APAccountRef": "Account"}, flagged: []string{"Vendor1099"},
-		fields: with(person, map[string]check{"Vendor1099": flag, "TaxIdentifier": text(20), "TermRef": ref(), "APAccountRef": ref(), "BillRate": number, "CostRate": number,
-			"VendorPaymentBankDetail": ignored, "BusinessNumber": text(10), "T4AEligible": flag, "T5018Eligible": flag, "HasTPAR": flag, "TaxReportingBasis": ignored, "GSTIN": ignored, "GSTRegistrationType": ignored})})
-	add(&entity{name: "Customer", space: "names", nameField: "DisplayName", refs: map[string]string{"SalesTermRef": "Term", "ParentRef": "Customer"},
-		fields: with(person, map[string]check{"ShipAddr": address(), "Taxable": flag, "ResaleNum": text(16), "ParentRef": ref(), "SalesTermRef": ref(), "PaymentMethodRef": ref(),
+	add(&entity{
+		name: "Vendor", space: "names", nameField: "DisplayName", refs: map[string]string{"TermRef": "Term", "APAccountRef": "Account"}, flagged: []string{"Vendor1099"},
+		fields: with(person, map[string]check{
+			"Vendor1099": flag, "TaxIdentifier": text(20), "TermRef": ref(), "APAccountRef": ref(), "BillRate": number, "CostRate": number,
+			"VendorPaymentBankDetail": ignored, "BusinessNumber": text(10), "T4AEligible": flag, "T5018Eligible": flag, "HasTPAR": flag, "TaxReportingBasis": ignored, "GSTIN": ignored, "GSTRegistrationType": ignored,
+		}),
+	})
+	add(&entity{
+		name: "Customer", space: "names", nameField: "DisplayName", refs: map[string]string{"SalesTermRef": "Term", "ParentRef": "Customer"},
+		fields: with(person, map[string]check{
+			"ShipAddr": address(), "Taxable": flag, "ResaleNum": text(16), "ParentRef": ref(), "SalesTermRef": ref(), "PaymentMethodRef": ref(),
 			"PreferredDeliveryMethod": enum("Print", "Email", "None"), "DefaultTaxCodeRef": ref(), "TaxExemptionReasonId": ignored, "IsProject": flag, "CustomerTypeRef": ref(),
-			"ARAccountRef": ref(), "OpenBalanceDate": date, "PrimaryTaxIdentifier": text(20), "BusinessNumber": text(10), "SecondaryTaxIdentifier": text(20), "GSTIN": ignored, "GSTRegistrationType": ignored})})
-	add(&entity{name: "Employee", space: "names", nameField: "DisplayName",
-		fields: with(person, map[string]check{"PrimaryAddr": address(), "HiredDate": date, "BirthDate": date, "SSN": text(100), "EmployeeNumber": text(100), "BillableTime": flag, "Gender": ignored})})
-	add(&entity{name: "Item", space: "Item", nameField: "Name", required: []string{"Name"}, refs: map[string]string{"IncomeAccountRef": "Account", "ExpenseAccountRef": "Account", "AssetAccountRef": "Account"},
-		fields: with(map[string]check{"Name": name(100), "Type": enum("Service", "NonInventory", "Inventory", "Category", "Group"), "Active": flag, "Sku": text(100), "Description": text(4000),
+			"ARAccountRef": ref(), "OpenBalanceDate": date, "PrimaryTaxIdentifier": text(20), "BusinessNumber": text(10), "SecondaryTaxIdentifier": text(20), "GSTIN": ignored, "GSTRegistrationType": ignored,
+		}),
+	})
+	add(&entity{
+		name: "Employee", space: "names", nameField: "DisplayName",
+		fields: with(person, map[string]check{"PrimaryAddr": address(), "HiredDate": date, "BirthDate": date, "SSN": text(100), "EmployeeNumber": text(100), "BillableTime": flag, "Gender": ignored}),
+	})
+	add(&entity{
+		name: "Item", space: "Item", nameField: "Name", required: []string{"Name"}, refs: map[string]string{"IncomeAccountRef": "Account", "ExpenseAccountRef": "Account", "AssetAccountRef": "Account"},
+		fields: with(map[string]check{
+			"Name": name(100), "Type": enum("Service", "NonInventory", "Inventory", "Category", "Group"), "Active": flag, "Sku": text(100), "Description": text(4000),
 			"PurchaseDesc": text(1000), "UnitPrice": number, "PurchaseCost": number, "Taxable": flag, "SalesTaxIncluded": flag, "IncomeAccountRef": ref(), "ExpenseAccountRef": ref(), "AssetAccountRef": ref(),
-			"TrackQtyOnHand": flag, "QtyOnHand": number, "InvStartDate": date, "SubItem": flag, "ParentRef": ref(), "SalesTaxCodeRef": ref()})})
-	add(&entity{name: "Account", space: "Account", nameField: "Name", required: []string{"Name"}, flagged: []string{"SubAccount"},
-		fields: with(map[string]check{"Name": name(100), "Active": flag, "AcctNum": text(20), "AccountType": text(100), "AccountSubType": text(100), "Classification": ignored, "Description": text(100),
-			"SubAccount": flag, "ParentRef": ref(), "CurrencyRef": ref(), "TaxCodeRef": ref()})})
-	add(&entity{name: "Term", space: "Term", nameField: "Name", required: []string{"Name"},
-		fields: with(map[string]check{"Name": name(31), "Active": flag, "Type": ignored, "DueDays": number, "DiscountDays": number, "DiscountPercent": number, "DayOfMonthDue": number})})
+			"TrackQtyOnHand": flag, "QtyOnHand": number, "InvStartDate": date, "SubItem": flag, "ParentRef": ref(), "SalesTaxCodeRef": ref(),
+		}),
+	})
+	add(&entity{
+		name: "Account", space: "Account", nameField: "Name", required: []string{"Name"}, flagged: []string{"SubAccount"},
+		fields: with(map[string]check{
+			"Name": name(100), "Active": flag, "AcctNum": text(20), "AccountType": text(100), "AccountSubType": text(100), "Classification": ignored, "Description": text(100),
+			"SubAccount": flag, "ParentRef": ref(), "CurrencyRef": ref(), "TaxCodeRef": ref(),
+		}),
+	})
+	add(&entity{
+		name: "Term", space: "Term", nameField: "Name", required: []string{"Name"},
+		fields: with(map[string]check{"Name": name(31), "Active": flag, "Type": ignored, "DueDays": number, "DiscountDays": number, "DiscountPercent": number, "DayOfMonthDue": number}),
+	})
 	add(&entity{name: "Invoice", fields: with(txn, sale), required: []string{"CustomerRef", "Line"}, refs: sell, subtotal: true, voidable: true, numbered: true})
 	add(&entity{name: "CreditMemo", fields: with(txn, sale), required: []string{"CustomerRef", "Line"}, refs: sell, subtotal: true, numbered: true})
 	add(&entity{name: "Bill", fields: with(txn, purchase), required: []string{"VendorRef", "Line"}, refs: buy})

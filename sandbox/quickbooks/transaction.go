@@ -40,7 +40,7 @@ func (r *realm) transaction(o, old *object, fields map[string]any, now time.Time
 		for id := range r.tables[o.kind.name].docs[doc] {
 			if id != o.id {
 				return []fault{{"Duplicate Document Number Error", fmt.Sprintf(
-					"Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=%s is assigned to TxnType=%s with TxnId=%s", doc, o.kind.name, id), "6140", element("")}}
+					"Duplicate Document Number Error : You must specify a different number. This number has already been used. DocNumber=%s is assigned to TxnType=%s with TxnId=%s", doc, o.kind.name, id), "6140", new("")}}
 			}
 		}
 	}
@@ -67,8 +67,10 @@ func (r *realm) transaction(o, old *object, fields map[string]any, now time.Time
 		if fields["DueDate"] == nil {
 			fields["DueDate"] = due.AddDate(0, 0, 30).Format(time.DateOnly)
 		}
-		setIfAbsent(fields, map[string]any{"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet", "ApplyTaxAfterDiscount": false, "LinkedTxn": []any{},
-			"AllowIPNPayment": false, "AllowOnlinePayment": false, "AllowOnlineCreditCardPayment": false, "AllowOnlineACHPayment": false})
+		setIfAbsent(fields, map[string]any{
+			"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet", "ApplyTaxAfterDiscount": false, "LinkedTxn": []any{},
+			"AllowIPNPayment": false, "AllowOnlinePayment": false, "AllowOnlineCreditCardPayment": false, "AllowOnlineACHPayment": false,
+		})
 	case "CreditMemo":
 		setIfAbsent(fields, map[string]any{"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet", "ApplyTaxAfterDiscount": false, "RemainingCredit": money(total)})
 		fields["RemainingCredit"] = money(total)
@@ -114,7 +116,7 @@ func (r *realm) closed(fields map[string]any, old *object) []fault {
 	}
 	for _, d := range dates {
 		if d <= through {
-			return []fault{{"Account Period Closed", "Account Period Closed, Cannot Update Through Services : The account period has closed and the account books cannot be updated through the QBO Services API.", "6210", element("")}}
+			return []fault{{"Account Period Closed", "Account Period Closed, Cannot Update Through Services : The account period has closed and the account books cannot be updated through the QBO Services API.", "6210", new("")}}
 		}
 	}
 	return nil

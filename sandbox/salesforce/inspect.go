@@ -15,7 +15,7 @@ import (
 func (a *App) Accounts() map[string]string {
 	out := map[string]string{}
 	for id, o := range a.orgs {
-		out[id] = o.Org.Name
+		out[id] = o.Name
 	}
 	return out
 }

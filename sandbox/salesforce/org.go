@@ -63,9 +63,11 @@ type cursor struct {
 
 // known are the sObjects that exist before a record of theirs does.
 func known() []string {
-	return []string{"Account", "Contact", "Opportunity", "Lead", "User", "rtms__Load__c", "rtms__CustomerInvoice__c", "rtms__CarrierInvoice__c", "rtms__TransportationProfile__c",
+	return []string{
+		"Account", "Contact", "Opportunity", "Lead", "User", "rtms__Load__c", "rtms__CustomerInvoice__c", "rtms__CarrierInvoice__c", "rtms__TransportationProfile__c",
 		"rtms__CustomerInvoiceAccessorial__c", "rtms__CarrierInvoiceAccessorial__c", "rtms__CustomerInvoiceAdjustment__c", "rtms__CarrierInvoiceAdjustment__c",
-		"rtms__CustomerInvoiceTax__c", "rtms__CustomerPayment__c", "rtms__CarrierPayment__c", "rtms__Stop__c"}
+		"rtms__CustomerInvoiceTax__c", "rtms__CustomerPayment__c", "rtms__CarrierPayment__c", "rtms__Stop__c",
+	}
 }
 
 // system are the fields that every record has.
@@ -77,8 +79,10 @@ func newOrg(s Org) *org {
 	if s.DailyLimit == 0 {
 		s.DailyLimit = 101_000
 	}
-	o := &org{Org: s, records: map[string]map[string]*record{}, names: map[string]string{}, layouts: map[string]map[string]bool{}, cursors: map[string]*cursor{},
-		day: limit.NewDay(s.DailyLimit, time.UTC)}
+	o := &org{
+		Org: s, records: map[string]map[string]*record{}, names: map[string]string{}, layouts: map[string]map[string]bool{}, cursors: map[string]*cursor{},
+		day: limit.NewDay(s.DailyLimit, time.UTC),
+	}
 	for _, n := range known() {
 		o.names[strings.ToLower(n)] = n
 	}

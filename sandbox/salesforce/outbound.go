@@ -77,7 +77,7 @@ type Outbox struct {
 
 // NewOutbox makes an empty outbox; close it.
 func NewOutbox(app *App, clock func() time.Time, log *slog.Logger) *Outbox {
-	life, end := context.WithCancel(context.Background())
+	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // messages wait beyond the call that sent them; Close ends them
 	return &Outbox{app: app, clock: clock, log: log, client: &http.Client{Timeout: messageTimeout}, life: life, end: end}
 }
 

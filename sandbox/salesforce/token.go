@@ -72,8 +72,10 @@ func (a *App) token(c *call.Call) {
 		instance = "https://" + c.Request.Host
 	}
 	// No refresh token and no expires_in: that is how Salesforce answers.
-	c.Reply(http.StatusOK, map[string]any{"access_token": t.Access, "instance_url": instance, "id": instance + "/id/" + t.Account + "/0055g000000SandAAA",
-		"issued_at": strconv.FormatInt(c.Now.UnixMilli(), 10), "signature": "c2FuZGJveA==", "token_type": "Bearer"})
+	c.Reply(http.StatusOK, map[string]any{
+		"access_token": t.Access, "instance_url": instance, "id": instance + "/id/" + t.Account + "/0055g000000SandAAA",
+		"issued_at": strconv.FormatInt(c.Now.UnixMilli(), 10), "signature": "c2FuZGJveA==", "token_type": "Bearer",
+	})
 }
 
 // assertion checks a JWT: RS256 by the org's key, the client as issuer, a
@@ -92,7 +94,7 @@ func (a *App) assertion(c *call.Call, jwt string) (oauth.Tokens, string, error) 
 	for i, v := range []any{&head, &claims} {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err != nil || json.Unmarshal(raw, v) != nil {
-			return oauth.Tokens{}, "invalid assertion", nil
+			return oauth.Tokens{}, "invalid assertion", nil //nolint:nilerr // the refusal is the answer
 		}
 	}
 	account, err := a.grants.Client(claims.Iss, nil)
@@ -102,7 +104,7 @@ func (a *App) assertion(c *call.Call, jwt string) (oauth.Tokens, string, error) 
 	c.Line.Client = claims.Iss
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil || head.Alg != "RS256" || !signed(a.orgs[account].PublicKey, parts[0]+"."+parts[1], signature) {
-		return oauth.Tokens{}, "invalid assertion", nil
+		return oauth.Tokens{}, "invalid assertion", nil //nolint:nilerr // the refusal is the answer
 	}
 	end := time.UnixMilli(int64(claims.Exp * 1000))
 	if !c.Now.Before(end) || end.Sub(c.Now) > 3*time.Minute {

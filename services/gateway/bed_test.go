@@ -153,7 +153,8 @@ func newBed(t *testing.T, changes ...change) *bed {
 		c(&cfg, &tenant, &connection)
 	}
 	snapshot := controlplane.NewSnapshot(1, b.now, []controlplane.Tenant{tenant, {ID: "other", Slug: "other"}, {ID: "off", Slug: "off", Disabled: true}},
-		[]controlplane.Connection{connection,
+		[]controlplane.Connection{
+			connection,
 			{Tenant: "other", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{hash("planted-other-key")}}},
 			{Tenant: "off", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{hash(key)}}},
 		}, nil, nil)

@@ -147,7 +147,7 @@ func (c *Cluster) Committed(topic string) []kafka.Record {
 		c.t.Fatalf("ends of %s: %v", topic, err)
 	}
 	var out []kafka.Record
-	for p := range int32(len(ends)) { //nolint:gosec // a partition count
+	for p := range int32(len(ends)) {
 		err := r.Range(ctx, topic, p, 0, ends[p], func(page []kafka.Record, _ int64) error {
 			out = append(out, page...)
 			return nil
