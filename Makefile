@@ -27,8 +27,9 @@ check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few mi
 
 test: vet lint ## the whole suite on the real parts it finds or can install; REQUIRE=all fails on a skip
 	@tools/parts/install.sh || [ "$(REQUIRE)" != all ]
-	@tools/parts/with-parts.sh $(MAKE) --no-print-directory suite
+	@tools/parts/with-parts.sh $(MAKE) --no-print-directory --keep-going suite
 
+# A failure of one does not hide the others.
 suite: unit race e2e
 
 unit: # layers, schemas and fuzz corpora are among them
