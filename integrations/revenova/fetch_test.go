@@ -31,7 +31,7 @@ func (o *org) Call(_ context.Context, req integration.Request) (integration.Answ
 	if req.Path == "/services/data/v61.0/queryAll" {
 		q, err := url.ParseQuery(req.Query)
 		if err != nil || !strings.Contains(q.Get("q"), "WHERE Id IN ('") {
-			return integration.Answer{Status: 400, Body: []byte(`[{"errorCode":"MALFORMED_QUERY"}]`)}, nil
+			return integration.Answer{Status: 400, Body: []byte(`[{"errorCode":"MALFORMED_QUERY"}]`)}, nil //nolint:nilerr // the refusal is the answer
 		}
 		var out []string
 		for id, winner := range o.deleted {

@@ -54,7 +54,7 @@ func upsertTMSInvoice(r *record.Replica, parents map[record.ID]*record.Replica, 
 	gate(&c, r, load, s, listSetting(s, "invoice_statuses", "Approved", "Invoiced", "Paid", "Short Paid"))
 	return integration.Normalized{
 		Entities:   []integration.Canonical{c},
-		References: refs(typeAccount, customer),
+		References: refs(customer),
 	}
 }
 
@@ -108,7 +108,7 @@ func upsertTMSBill(r *record.Replica, parents map[record.ID]*record.Replica, s i
 	gate(&c, r, load, s, listSetting(s, "bill_statuses", "Approved", "Paid", "Short Paid"))
 	return integration.Normalized{
 		Entities:   []integration.Canonical{c},
-		References: refs(typeAccount, vendor, remitTo),
+		References: refs(vendor, remitTo),
 	}
 }
 

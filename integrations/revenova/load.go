@@ -32,7 +32,7 @@ func upsertTMSLoad(r *record.Replica, s integration.Settings) integration.Normal
 	}
 	return integration.Normalized{
 		Entities:   []integration.Canonical{c},
-		References: refs(typeAccount, l.Customer, l.BillTo, l.Carrier),
+		References: refs(l.Customer, l.BillTo, l.Carrier),
 	}
 }
 

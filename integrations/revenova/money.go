@@ -145,6 +145,7 @@ func literal(v gjson.Result) string {
 		if s := strings.TrimSpace(v.String()); s != "null" {
 			return s
 		}
+	case gjson.Null, gjson.False, gjson.True, gjson.JSON:
 	}
 	return ""
 }

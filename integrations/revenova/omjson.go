@@ -227,6 +227,7 @@ func fieldOf(name string, v gjson.Result) record.Field {
 		return record.Field{Name: name, Kind: record.KindNumber, Value: v.Raw}
 	case gjson.String:
 		return record.Field{Name: name, Kind: record.KindText, Value: v.String()}
+	case gjson.JSON:
 	}
 	if v.IsObject() {
 		if text, isNil, ok := elementOf(v); ok {

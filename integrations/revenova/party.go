@@ -84,7 +84,7 @@ func upsertTMSVendor(r, profile *record.Replica) integration.Normalized {
 	v.RemitTo = notSelf(v.RemitTo, r)
 	return integration.Normalized{
 		Entities:   []integration.Canonical{{Entity: canonical.TMSVendor, Value: v}},
-		References: refs(typeAccount, v.RemitTo),
+		References: refs(v.RemitTo),
 	}
 }
 
@@ -99,7 +99,7 @@ func upsertTMSCustomer(r, profile *record.Replica) integration.Normalized {
 	c.BillTo = notSelf(c.BillTo, r)
 	return integration.Normalized{
 		Entities:   []integration.Canonical{{Entity: canonical.TMSCustomer, Value: c}},
-		References: refs(typeAccount, c.BillTo),
+		References: refs(c.BillTo),
 	}
 }
 
@@ -116,6 +116,6 @@ func upsertTMSContact(r *record.Replica) integration.Normalized {
 	}
 	return integration.Normalized{
 		Entities:   []integration.Canonical{{Entity: canonical.TMSContact, Value: c}},
-		References: refs(typeAccount, c.Account),
+		References: refs(c.Account),
 	}
 }

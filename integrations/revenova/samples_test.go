@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -265,9 +266,7 @@ func TestRealRESTRecordsAndEvents(t *testing.T) {
 				t.Errorf("entity type %q, want %q", o.EntityType, tc.entity)
 			}
 			want := valuesByJSON(t, body, tc.skip...)
-			for k, v := range tc.extra {
-				want[k] = v
-			}
+			maps.Copy(want, tc.extra)
 			sameFields(t, o.Fields, want)
 		})
 	}

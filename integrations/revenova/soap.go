@@ -2,6 +2,7 @@ package revenova
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fluxnex/fluxnex/pkg/integration"
@@ -153,8 +154,8 @@ func splitNotification(s *xmlScanner) (integration.Event, error) {
 func declareScope(b *strings.Builder, s *xmlScanner) {
 	outside := s.bindings[:s.open[len(s.open)-1].bindings]
 	own := s.bindings[len(outside):]
-	for i := len(outside) - 1; i >= 0; i-- {
-		x := outside[i]
+	for i, x := range slices.Backward(outside) {
+
 		if bound(own, x.prefix) || bound(outside[i+1:], x.prefix) {
 			continue
 		}

@@ -46,12 +46,12 @@ func lookup(r *record.Replica, e canonical.Entity, names ...string) *canonical.R
 	return &canonical.Ref{RecordID: record.NewID(App, id), Entity: e}
 }
 
-// refs are references as records that should be known.
-func refs(entity string, of ...*canonical.Ref) []integration.Parent {
+// refs are references to accounts as records that should be known.
+func refs(of ...*canonical.Ref) []integration.Parent {
 	var out []integration.Parent
 	for _, r := range of {
 		if r != nil {
-			out = append(out, integration.Parent{RecordID: r.RecordID, EntityType: entity})
+			out = append(out, integration.Parent{RecordID: r.RecordID, EntityType: typeAccount})
 		}
 	}
 	return out

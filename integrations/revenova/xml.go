@@ -3,6 +3,7 @@ package revenova
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -97,11 +98,11 @@ func newXMLScanner(doc string) (*xmlScanner, error) {
 }
 
 func checkEncoding(prolog string) error {
-	i := strings.Index(prolog, "encoding")
-	if i < 0 {
+	_, after, ok := strings.Cut(prolog, "encoding")
+	if !ok {
 		return nil
 	}
-	v := strings.TrimLeft(prolog[i+len("encoding"):], " \t\r\n=")
+	v := strings.TrimLeft(after, " \t\r\n=")
 	if len(v) > 1 {
 		if name, _, ok := strings.Cut(v[1:], v[:1]); ok {
 			switch strings.ToLower(name) {
@@ -338,9 +339,9 @@ func (s *xmlScanner) readAttr() error {
 // space is the URI a prefix is bound to; ok is false where it is bound to
 // nothing. The default namespace is bound to "" unless the document says more.
 func (s *xmlScanner) space(prefix string) (uri string, ok bool) {
-	for i := len(s.bindings) - 1; i >= 0; i-- {
-		if s.bindings[i].prefix == prefix {
-			return s.bindings[i].uri, true
+	for _, v := range slices.Backward(s.bindings) {
+		if v.prefix == prefix {
+			return v.uri, true
 		}
 	}
 	return "", prefix == ""

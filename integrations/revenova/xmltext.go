@@ -16,7 +16,7 @@ func nameLen(s string) int {
 		switch c := s[i]; {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_':
 		case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.') && s[i-1] != ':':
-		case c == ':' && i > 0 && !colon && i+1 < len(s) && (isNameStart(s[i+1])):
+		case c == ':' && i > 0 && !colon && i+1 < len(s) && isNameStart(s[i+1]):
 			colon = true
 		default:
 			return i
@@ -84,8 +84,8 @@ func charRef(name string) (rune, error) {
 		return 0, fmt.Errorf("%w: unknown entity %.20q", errXML, name)
 	}
 	n, err := strconv.ParseUint(digits, base, 32)
-	if err != nil || !(n == 0x9 || n == 0xA || n == 0xD || n >= 0x20 && n <= 0xD7FF ||
-		n >= 0xE000 && n <= 0xFFFD || n >= 0x10000 && n <= 0x10FFFF) {
+	if err != nil || (n != 0x9 && n != 0xA && n != 0xD && (n < 0x20 || n > 0xD7FF) &&
+		(n < 0xE000 || n > 0xFFFD) && (n < 0x10000 || n > 0x10FFFF)) {
 		return 0, fmt.Errorf("%w: character reference %.20q", errXML, name)
 	}
 	return rune(n), nil

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
@@ -74,7 +75,7 @@ func (m *member) carryOut(ctx context.Context, a *aftermath, batches []redis.Bat
 	}
 	// Where this fails, the next success or the next owner makes up for it.
 	if err := m.views.Settled(ctx, upTo); err != nil && ctx.Err() == nil {
-		m.deps.Log.Warn("settled cursor not moved, checks may be repeated", "stage", m.cfg.Name, "error", err.Error())
+		m.deps.Log.Warn("settled cursor not moved, checks may be repeated", slog.String("stage", m.cfg.Name), slog.String("error", err.Error()))
 	}
 }
 

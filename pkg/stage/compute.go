@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 
@@ -56,8 +57,8 @@ func (m *member) compute(batch []Record) (Result, error) {
 			}
 			tries++
 		}
-		m.deps.Log.Warn("batch not computed, trying again", "stage", m.cfg.Name,
-			"records", len(batch), "wait", backoff.String(), "error", err.Error())
+		m.deps.Log.Warn("batch not computed, trying again", slog.String("stage", m.cfg.Name),
+			slog.Int("records", len(batch)), slog.String("wait", backoff.String()), slog.String("error", err.Error()))
 		m.setStatus("waiting: " + err.Error())
 		m.metrics.waits.Inc()
 		kafka.Wait(m.epochCtx, backoff)
@@ -118,8 +119,9 @@ func (m *member) deadLetter(r *Record, cause error) (Result, error) {
 	for _, h := range r.Headers {
 		d.Headers = append(d.Headers, record.Header{Name: h.Key, Value: string(h.Value)})
 	}
-	m.deps.Log.Error("record cannot be computed, kept as dead letter", "stage", m.cfg.Name, "key", string(key),
-		"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "code", f.Code, "error", cause.Error())
+	m.deps.Log.Error("record cannot be computed, kept as dead letter", slog.String("stage", m.cfg.Name), slog.String("key", string(key)),
+		slog.String("topic", r.Topic), slog.Int("partition", int(r.Partition)), slog.Int64("offset", r.Offset),
+		slog.String("code", f.Code), slog.String("error", cause.Error()))
 	outputs, err := m.deps.DeadLetters(m.epochCtx, d)
 	if err != nil {
 		return Result{}, &dependencyError{err}

@@ -29,7 +29,7 @@ type folded struct {
 // partition on m.folded. It ends with the assignment and with ctx.
 func (m *member) startFold(ctx context.Context, partitions []int32) {
 	epoch, foldCtx := m.epoch, m.epochCtx
-	foldCtx, cancel := context.WithCancel(foldCtx) //nolint:contextcheck // ends with ctx too, by AfterFunc
+	foldCtx, cancel := context.WithCancel(foldCtx)
 	stop := context.AfterFunc(ctx, cancel)
 	todo := make(chan int32, len(partitions))
 	for _, p := range partitions {

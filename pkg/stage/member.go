@@ -182,12 +182,12 @@ func (m *member) sync(ctx context.Context) error {
 // assigned anew, so nothing of the last one holds any more.
 func (m *member) begin(ctx context.Context, epoch int64, owned []int32) error {
 	m.endEpoch()
-	m.after.settled(m.work) //nolint:contextcheck // the stop signal must not cut it short
+	m.after.settled(m.work)
 	m.after = nil
 	if err := m.session.Rewind(m.work); err != nil {
 		return fmt.Errorf("rewind after a change of the assignment: %w", err)
 	}
-	epochCtx, cancel := context.WithCancel(m.work) //nolint:contextcheck // work in hand outlives the stop signal
+	epochCtx, cancel := context.WithCancel(m.work)
 	m.epoch, m.owned, m.epochCtx = epoch, owned, epochCtx
 	m.ready, m.folding, m.next = map[int32]bool{}, map[int32]bool{}, map[int32]int64{}
 	m.recent = newRecent()
