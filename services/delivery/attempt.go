@@ -174,6 +174,13 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 	}
 	a.s.metrics.doubts.Inc()
 	remote, err = a.deliver.Resolve(ctx, a.caller(), a.op, q.Call)
+	if err != nil && fault.Of(err).Class == fault.Business {
+		// What the look needs may be what the request needed too (a property that
+		// is not there yet). With that healed, the same request is repeated.
+		if healed, _ := a.recovered(ctx, err); healed != nil {
+			err = nil
+		}
+	}
 	if err != nil {
 		// The look failed, not the request: whatever class that has, the request
 		// stays in doubt.

@@ -146,11 +146,13 @@ func bucket(l integration.Limits) (rate, burst float64) {
 	if rate == 0 {
 		return 0, 0
 	}
-	burst = 1
-	if l.PerSecond == 0 {
-		burst = max(1, math.Floor(float64(l.PerMinute)*(1-minuteShare)))
-	} else if spare := math.Floor(l.PerSecond - rate); spare > 1 {
-		burst = spare
+	// What a second leaves beyond the rate, and the minute beyond its share.
+	burst = math.Inf(1)
+	if l.PerSecond > 0 {
+		burst = math.Floor(l.PerSecond - rate)
 	}
-	return rate, burst
+	if l.PerMinute > 0 {
+		burst = min(burst, math.Floor(float64(l.PerMinute)*(1-minuteShare)))
+	}
+	return rate, max(1, burst)
 }

@@ -362,3 +362,19 @@ func TestAPanicOfAnIntegrationEndsItsRowOnly(t *testing.T) {
 		return len(got) == 1 && string(got[0].Value) == "panic", fmt.Sprintf("%+v", got)
 	})
 }
+
+// The answer is lost, and what the effect would be looked for by is not there
+// yet: it is made, and the same request repeated.
+func TestALookThatIsRefusedIsHealedToo(t *testing.T) {
+	r := newRig(t)
+	var first atomic.Bool
+	r.shop.fault = func(shopEntry) shopFault { return shopFault{lost: first.CompareAndSwap(false, true)} }
+	r.dest.unlooked.Store(true)
+	r.start()
+	r.upsert("A", 1)
+	r.atShop("A", 1)
+	r.status("envoy", "A", postgres.StatusDone)
+	if got := r.shop.entries(); len(got) != 2 || got[0].RequestID != got[1].RequestID {
+		t.Errorf("the calls were %+v; want one request id, twice", got)
+	}
+}

@@ -49,12 +49,7 @@ func (a *attempt) rebase(ctx context.Context, refusal error) (bool, error) {
 }
 
 func (a *attempt) recoverRefusal(ctx context.Context, refusal error) (bool, error) {
-	recoverer, ok := a.deliver.(integration.Recoverer)
-	if !ok || a.healed {
-		return false, refusal
-	}
-	a.healed = true
-	remote, err := recoverer.Recover(ctx, a.caller(), a.op, refusal)
+	remote, err := a.recovered(ctx, refusal)
 	if err != nil {
 		return false, a.lookFailed(err)
 	}
@@ -63,6 +58,17 @@ func (a *attempt) recoverRefusal(ctx context.Context, refusal error) (bool, erro
 	}
 	a.op.Applied = remote
 	return true, nil
+}
+
+// recovered asks the integration, once in an attempt, what can be done about a
+// refusal; nil if nothing.
+func (a *attempt) recovered(ctx context.Context, refusal error) (*integration.Remote, error) {
+	recoverer, ok := a.deliver.(integration.Recoverer)
+	if !ok || a.healed {
+		return nil, nil
+	}
+	a.healed = true
+	return recoverer.Recover(ctx, a.caller(), a.op, refusal)
 }
 
 // lookFailed marks a failure of a read: it had no effect, whatever became of it.

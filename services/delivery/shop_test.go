@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,8 +208,9 @@ func (s *shop) of(rec string) []shopObject {
 
 // shopDeliverer is the integration for it.
 type shopDeliverer struct {
-	blind  bool // Resolve finds nothing: only the request id saves it
-	limits integration.Limits
+	unlooked atomic.Bool // what Resolve looks by is not there until Recover made it
+	blind    bool        // Resolve finds nothing: only the request id saves it
+	limits   integration.Limits
 }
 
 func (d *shopDeliverer) Prepare(op integration.Operation) (integration.Step, error) {
@@ -277,6 +279,9 @@ func (d *shopDeliverer) Resolve(ctx context.Context, c integration.Caller, op in
 	if d.blind {
 		return nil, nil
 	}
+	if d.unlooked.Load() {
+		return nil, fault.Refused("no_property", "create the property", fmt.Errorf("no such property"))
+	}
 	o, err := d.look(ctx, c, op)
 	if err != nil || o == nil {
 		return nil, err
@@ -289,6 +294,14 @@ func (d *shopDeliverer) Resolve(ctx context.Context, c integration.Caller, op in
 		return nil, nil
 	}
 	return &integration.Remote{Type: "Object", ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
+}
+
+func (d *shopDeliverer) Recover(_ context.Context, _ integration.Caller, _ integration.Operation, refusal error) (*integration.Remote, error) {
+	if fault.Of(refusal).Code != "no_property" {
+		return nil, nil
+	}
+	d.unlooked.Store(false)
+	return &integration.Remote{}, nil
 }
 
 func (d *shopDeliverer) Latest(ctx context.Context, c integration.Caller, op integration.Operation) (*integration.Remote, error) {

@@ -1,0 +1,129 @@
+package delivery
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+)
+
+func FuzzBackoffStaysInBounds(f *testing.F) {
+	f.Add(0, int64(0), 0.5)
+	f.Add(500, int64(time.Hour), 0.99)
+	f.Fuzz(func(t *testing.T, attempt int, after int64, chance float64) {
+		if attempt < 0 || after < 0 || after > int64(24*time.Hour) || !(chance >= 0 && chance < 1) {
+			return
+		}
+		cfg := Config{}.withDefaults()
+		got := backoff(cfg, attempt, time.Duration(after), chance)
+		if after > 0 && (got < time.Duration(after) || got > 2*time.Duration(after)) {
+			t.Fatalf("attempt %d: asked for %s, waits %s", attempt, time.Duration(after), got)
+		}
+		if after == 0 && (got < cfg.BackoffMin/2 || got > cfg.BackoffMax) {
+			t.Fatalf("attempt %d waits %s", attempt, got)
+		}
+	})
+}
+
+// A bucket of rate r and burst b lets b + r*t calls through in any time t.
+func TestABucketKeepsBothLimits(t *testing.T) {
+	for _, l := range []integration.Limits{{PerSecond: 10, PerMinute: 500}, {PerSecond: 19}, {PerMinute: 500}, {PerSecond: 0.5}, {PerSecond: 100, PerMinute: 600}} {
+		rate, burst := bucket(l)
+		if rate <= 0 || burst < 1 {
+			t.Errorf("%+v: rate %g, burst %g", l, rate, burst)
+		}
+		if l.PerMinute > 0 && burst+60*rate > float64(l.PerMinute)+1 {
+			t.Errorf("%+v: %g calls in a minute", l, burst+60*rate)
+		}
+		if l.PerSecond >= 1 && burst+rate > l.PerSecond+1 {
+			t.Errorf("%+v: %g calls in a second", l, burst+rate)
+		}
+	}
+	if rate, _ := bucket(integration.Limits{}); rate != 0 {
+		t.Errorf("no limit is a rate of %g", rate)
+	}
+}
+
+func lanes(accounts ...string) []postgres.Lane {
+	out := make([]postgres.Lane, len(accounts))
+	for i, a := range accounts {
+		out[i] = postgres.Lane{ID: int32(i + 1), LaneKey: postgres.LaneKey{App: "shop", RemoteAccount: a}}
+	}
+	return out
+}
+
+func give(quotas []postgres.Quota) (byLane map[int32]int, total int) {
+	byLane = map[int32]int{}
+	for _, q := range quotas {
+		byLane[q.Lane] += int(q.Limit)
+		total += int(q.Limit)
+	}
+	return byLane, total
+}
+
+func TestRoomIsSharedEvenly(t *testing.T) {
+	a := newAccounts(256)
+	got, total := give(a.quotas(lanes("a", "b", "c", "d"), 100, time.Now()))
+	if total != 100 {
+		t.Errorf("%d of 100 were given", total)
+	}
+	for lane, n := range got {
+		if n != 25 {
+			t.Errorf("lane %d was given %d, want 25: %v", lane, n, got)
+		}
+	}
+}
+
+func TestWhatOneAccountMayNotUseGoesToTheOthers(t *testing.T) {
+	a := newAccounts(256)
+	a.limit(account{"shop", "a"}, 2)
+	got, total := give(a.quotas(lanes("a", "b"), 30, time.Now()))
+	if got[1] != 2 || got[2] != 28 || total != 30 {
+		t.Errorf("given %v, want 2 and 28", got)
+	}
+}
+
+func TestTwoTenantsOfOneAccountShareItsWindow(t *testing.T) {
+	a := newAccounts(256)
+	got, total := give(a.quotas(lanes("a", "a"), 200, time.Now()))
+	if total != firstWindow || got[1] != firstWindow/2 || got[2] != firstWindow/2 {
+		t.Errorf("given %v, want half of %d each", got, firstWindow)
+	}
+}
+
+func TestSilenceShrinksAnAccountAndAnswersLetItGrow(t *testing.T) {
+	a := newAccounts(256)
+	id, now := account{"shop", "a"}, time.Now()
+	for range 20 {
+		now = now.Add(2 * halvingPause)
+		a.silent(id, now)
+	}
+	if _, total := give(a.quotas(lanes("a"), 200, now)); total != 1 {
+		t.Errorf("a silent account is given %d", total)
+	}
+	for range 10_000 {
+		a.answered(id)
+	}
+	if _, total := give(a.quotas(lanes("a"), 1000, now)); total != a.each+a.prefetch() {
+		t.Errorf("an account that answers is given %d", total)
+	}
+	a.exhausted(id, now.Add(time.Second))
+	if _, total := give(a.quotas(lanes("a"), 1000, now)); total != 0 {
+		t.Errorf("an account without rate is given %d", total)
+	}
+}
+
+func TestAnAccountThatHoldsEverythingLeavesRoom(t *testing.T) {
+	a := newAccounts(256)
+	for range 10_000 {
+		a.answered(account{"shop", "a"})
+	}
+	a.take(account{"shop", "a"}, a.each+a.prefetch())
+	if room := a.room(); room < 50 {
+		t.Errorf("room for %d", room)
+	}
+	if _, total := give(a.quotas(lanes("b"), a.room(), time.Now())); total < 30 {
+		t.Errorf("a fresh account is given %d", total)
+	}
+}
