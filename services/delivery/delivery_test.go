@@ -378,3 +378,48 @@ func TestALookThatIsRefusedIsHealedToo(t *testing.T) {
 		t.Errorf("the calls were %+v; want one request id, twice", got)
 	}
 }
+
+// An invoice becomes a credit memo: the old object is voided, then the new one
+// created, and a crash between any two writes of that changes nothing.
+func TestAFlipIsVoidAndCreateOnce(t *testing.T) {
+	for _, point := range []string{pointPrepared, pointStored, pointAnswered, pointRead} {
+		for skip := range int64(2) {
+			t.Run(fmt.Sprintf("%s of step %d", point, skip), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t)
+				var armed atomic.Bool
+				var passed atomic.Int64
+				r.tune = func(c *Config, d *Deps) {
+					c.Lease, c.Margin = 300*time.Millisecond, 50*time.Millisecond
+					d.Failpoint = func(p string) error {
+						if armed.Load() && p == point && passed.Add(1) == skip+1 {
+							return errKilled
+						}
+						return nil
+					}
+				}
+				r.start()
+				r.upsert("A", 1)
+				r.status("envoy", "A", postgres.StatusDone)
+				armed.Store(true)
+				flip := command("envoy", "A", 2, record.VerbUpsert)
+				flip.Type = "Credit"
+				r.consume(flip)
+				r.eventually("one voided and one active", func() (bool, string) {
+					got := r.shop.of("revenova:A")
+					active := map[string]int{}
+					for _, o := range got {
+						if o.Active {
+							active[o.Type]++
+						}
+					}
+					return len(got) == 2 && active["Credit"] == 1 && active["Object"] == 0, fmt.Sprintf("%+v, ledger %+v", got, r.shop.entries())
+				})
+				r.status("envoy", "A", postgres.StatusDone)
+				if got := r.shop.of("revenova:A"); len(got) != 2 {
+					t.Errorf("%d objects, want 2: %+v", len(got), got)
+				}
+			})
+		}
+	}
+}

@@ -45,6 +45,7 @@ type shopObject struct {
 	Seq     int    `json:"seq"`
 	Active  bool   `json:"active"`
 	Ref     string `json:"ref,omitempty"`
+	Type    string `json:"type"`
 }
 
 type shopEntry struct {
@@ -104,13 +105,17 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *shop) find(w http.ResponseWriter, account, rec string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var found *shopObject // an active one before a voided one
 	for _, o := range s.objects {
-		if o.Record == rec && strings.HasPrefix(o.ID, account+"-") {
-			_ = json.NewEncoder(w).Encode(o)
-			return
+		if o.Record == rec && strings.HasPrefix(o.ID, account+"-") && (found == nil || o.Active) {
+			found = o
 		}
 	}
-	w.WriteHeader(http.StatusNotFound)
+	if found == nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(found)
 }
 
 func (s *shop) write(w http.ResponseWriter, r *http.Request, parts []string) {
@@ -177,7 +182,7 @@ func (s *shop) apply(e *shopEntry, in shopObject, parts []string) (int, []byte) 
 		o = &shopObject{ID: fmt.Sprintf("%s-%d", parts[0], len(s.objects)+1)}
 		s.objects[o.ID] = o
 	}
-	o.Record, o.Seq, o.Active, o.Ref = in.Record, in.Seq, in.Active, in.Ref
+	o.Record, o.Seq, o.Active, o.Ref, o.Type = in.Record, in.Seq, in.Active, in.Ref, in.Type
 	e.Applied, e.Status = true, http.StatusOK
 	body, _ := json.Marshal(o)
 	if s.memory {
@@ -229,12 +234,17 @@ func (d *shopDeliverer) Prepare(op integration.Operation) (integration.Step, err
 		return integration.Step{Done: true, Remote: op.Applied}, nil
 	}
 	path, version := "/"+op.Account.Remote+"/objects", 0
-	if op.Applied != nil {
+	void := op.Applied != nil && op.Applied.Active && op.Applied.Type != op.Type
+	typ := op.Type
+	if void {
+		typ = op.Applied.Type
+	}
+	if op.Applied != nil && op.Applied.Type == typ {
 		path += "/" + op.Applied.ID
 		version, _ = strconv.Atoi(op.Applied.Version)
 	}
-	body, err := json.Marshal(shopObject{Record: string(op.RecordID), Seq: p.Seq, Ref: p.Ref, Version: version, Active: op.Verb == record.VerbUpsert})
-	return integration.Step{Final: true, Request: integration.Request{
+	body, err := json.Marshal(shopObject{Record: string(op.RecordID), Seq: p.Seq, Ref: p.Ref, Version: version, Active: op.Verb == record.VerbUpsert && !void, Type: typ})
+	return integration.Step{Final: !void, Request: integration.Request{
 		Method: http.MethodPost, Path: path, Query: url.Values{"requestid": {op.RequestID}}.Encode(), ContentType: "application/json", Body: body,
 	}}, err
 }
@@ -242,7 +252,7 @@ func (d *shopDeliverer) Prepare(op integration.Operation) (integration.Step, err
 func (d *shopDeliverer) Read(_ integration.Operation, _ integration.Request, a integration.Answer) (integration.Remote, error) {
 	var o shopObject
 	err := json.Unmarshal(a.Body, &o)
-	return integration.Remote{Type: "Object", ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active, Body: a.Body}, err
+	return integration.Remote{Type: o.Type, ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active, Body: a.Body}, err
 }
 
 func (d *shopDeliverer) Classify(a integration.Answer) error {
@@ -290,10 +300,10 @@ func (d *shopDeliverer) Resolve(ctx context.Context, c integration.Caller, op in
 	if err := json.Unmarshal(sent.Body, &want); err != nil {
 		return nil, err
 	}
-	if o.Seq != want.Seq || o.Active != want.Active {
+	if o.Seq != want.Seq || o.Active != want.Active || o.Type != want.Type {
 		return nil, nil
 	}
-	return &integration.Remote{Type: "Object", ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
+	return &integration.Remote{Type: o.Type, ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
 }
 
 func (d *shopDeliverer) Recover(_ context.Context, _ integration.Caller, _ integration.Operation, refusal error) (*integration.Remote, error) {
@@ -309,7 +319,7 @@ func (d *shopDeliverer) Latest(ctx context.Context, c integration.Caller, op int
 	if err != nil || o == nil {
 		return nil, err
 	}
-	return &integration.Remote{Type: "Object", ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
+	return &integration.Remote{Type: o.Type, ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
 }
 
 func (d *shopDeliverer) Merge(op integration.Operation, _ integration.Remote) ([]byte, []string, error) {
