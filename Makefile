@@ -9,7 +9,7 @@ RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... 
 HEAVY := ./tests/e2e/...
 REST = $(shell go list ./... | grep -v '/tests/e2e')
 
-.PHONY: help build check test demo bench containers clean lint vet unit race e2e suite
+.PHONY: help build check test demo bench bench-parts containers clean lint vet unit race e2e suite
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +53,10 @@ $(LINT): tools/go.sum
 	@mkdir -p $(@D)
 	go build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-bench: ## codec and stage benchmarks
+bench: build ## the platform beside the bare thing: table, docs/benchmarks.md; on real parts where they start; about 20 minutes
+	tools/parts/with-parts.sh go run ./tests/bench -docs docs -json bin/benchmarks.json
+
+bench-parts: ## codec, stage and integration benchmarks
 	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...
 
 containers: ## the end-to-end suite on parts in Docker containers

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/embedded"
+)
+
+// deliveryRows runs the benchmarks that live beside the code they measure: they
+// need a destination and rows of their own, and know the limit themselves.
+func deliveryRows(ctx context.Context, postgresURL string, count, rows int, progress func(string, ...any)) ([]*result, error) {
+	deliveries := &result{Name: "delivery, 50 ms destination, 256 in flight", On: "PostgreSQL, fsync on", Unit: "deliveries/s"}
+	limit := 256 / 0.050
+	h := look(ctx)
+	rates, err := goBench(ctx, postgresURL, "./services/delivery", "^BenchmarkDelivery$", count, rows)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rates[""] {
+		deliveries.Samples = append(deliveries.Samples, sample{Subject: r, Bare: limit, Ratio: r / limit, Host: h})
+		progress("%s: %.0f/s of %.0f/s\n", deliveries.Name, r, limit)
+	}
+	deliveries.finish(func(r *result) []goal { return []goal{atLeast("of 256/50 ms", r.Ratio, 0.90)} })
+	deliveries.Notes = append(deliveries.Notes, fmt.Sprintf("bare = 256/50 ms; %d rows a sample; order kept is checked; go test -bench BenchmarkDelivery ./services/delivery", rows))
+
+	h = look(ctx)
+	rates, err = goBench(ctx, postgresURL, "./pkg/postgres", "^BenchmarkDeliveryCycle$", count, rows)
+	if err != nil {
+		return nil, err
+	}
+	out := []*result{deliveries}
+	for _, batch := range []string{"50", "100", "250"} {
+		cycle := &result{Name: "delivery rows, upsert → claim → request → done → result, batch " + batch, On: "PostgreSQL, fsync on", Unit: "rows/s"}
+		for _, r := range rates["batch_"+batch] {
+			cycle.Samples = append(cycle.Samples, sample{Subject: r, Host: h})
+			progress("%s: %.0f/s\n", cycle.Name, r)
+		}
+		goals := func(r *result) []goal { return []goal{atLeast("rows/s", r.Subject, 10_000)} }
+		if batch != "100" {
+			goals = nil
+		}
+		cycle.finish(goals)
+		out = append(out, cycle)
+	}
+	return out, nil
+}
+
+// goBench runs a benchmark of this module and returns its rows/s, by
+// sub-benchmark.
+func goBench(ctx context.Context, postgresURL, pkg, name string, count, rows int) (map[string][]float64, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", name,
+		"-benchtime", strconv.Itoa(rows)+"x", "-count", strconv.Itoa(count), "-timeout", "20m", pkg)
+	cmd.Env = append(os.Environ(), "FLUXNEX_TEST_POSTGRES_URL="+postgresURL)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("go test -bench %s %s: %w\n%s", name, pkg, err, out)
+	}
+	rates := map[string][]float64{}
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
+			continue
+		}
+		_, sub, _ := strings.Cut(f[0], "/")
+		if i := strings.LastIndexByte(sub, '-'); i >= 0 { // -GOMAXPROCS
+			sub = sub[:i]
+		}
+		for i := 3; i < len(f); i++ {
+			if f[i] == "rows/s" {
+				rate, err := strconv.ParseFloat(f[i-1], 64)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", lines.Text(), err)
+				}
+				rates[sub] = append(rates[sub], rate)
+			}
+		}
+	}
+	if len(rates) == 0 {
+		return nil, fmt.Errorf("go test -bench %s %s printed no rows/s:\n%s", name, pkg, out)
+	}
+	return rates, nil
+}
+
+// durablePostgres is a private PostgreSQL with fsync on.
+func durablePostgres(ctx context.Context, dir string) (*embedded.Server, error) {
+	return embedded.LocalPostgres(ctx, filepath.Join(dir, "cache"), embedded.PostgresOptions{Dir: filepath.Join(dir, "postgres")})
+}
+
+// cpuPerRecord is what the three stages use for a record, with few records and
+// with many: flat, if nothing grows with the number of records.
+func (r *rig) cpuPerRecord(ctx context.Context, turns int, sizes []int) (*result, error) {
+	res := &result{Name: fmt.Sprintf("CPU of the three stages per record, %d records over %d", sizes[len(sizes)-1], sizes[0]), On: r.p.cluster.Name, Unit: "µs"}
+	first := 10_000_000 // no account of another measure
+	for range turns {
+		h := look(ctx)
+		per := make([]float64, len(sizes))
+		for i, n := range sizes {
+			_, cpu, err := r.flow(ctx, n, first)
+			if err != nil {
+				return nil, err
+			}
+			first += n
+			per[i] = micros(cpu) / float64(n)
+			r.progress("%s: %.0f µs a record of %d\n", res.Name, per[i], n)
+		}
+		last := per[len(per)-1]
+		res.Samples = append(res.Samples, sample{Subject: last, Bare: per[0], Ratio: last / per[0], Host: h})
+	}
+	res.finish(func(r *result) []goal { return []goal{atMost("many over few", r.Ratio, 1.20)} })
+	res.Notes = append(res.Notes, fmt.Sprintf("records %v, each seen for the first time; bare = the smallest number; replica, normalizer and router together", sizes))
+	return res, nil
+}
+
+// waiting is the memory of the stages and of Redis for each record that waits
+// for a parent nobody has.
+func (r *rig) waiting(ctx context.Context, n int) (*result, error) {
+	res := &result{Name: "memory per waiting record", On: r.p.cluster.Name, Unit: "bytes"}
+	canonical, err := newSink(ctx, r.p.cluster.Brokers, r.p.kafka.Topics().Canonical())
+	if err != nil {
+		return nil, err
+	}
+	defer canonical.cl.Close()
+	park := func(n, first int) error {
+		ms, err := invoices(r.p.codecs, n, first)
+		if err != nil {
+			return err
+		}
+		_, _, err = r.through(ctx, ms, r.p.kafka.Topics().Gateway(), canonical, n, nil)
+		return err
+	}
+	first := 0
+	for i := range 3 {
+		h := look(ctx)
+		redis, err := redisMemory(ctx, r.p.redis.URL)
+		if err != nil {
+			return nil, err
+		}
+		before := r.rss()
+		if err := park(n, first); err != nil {
+			return nil, err
+		}
+		first += n
+		look(ctx) // the stages settle
+		redisAfter, err := redisMemory(ctx, r.p.redis.URL)
+		if err != nil {
+			return nil, err
+		}
+		own, remote := float64(r.rss()-before)/float64(n), float64(redisAfter-redis)/float64(n)
+		r.progress("%s: %.0f bytes in Redis, %.0f in the processes\n", res.Name, remote, own)
+		if i == 0 {
+			continue // heaps find their size
+		}
+		res.Samples = append(res.Samples, sample{Subject: remote, Host: h, Note: fmt.Sprintf("resident memory of the stages grew by %.0f bytes a record", own)})
+	}
+	res.finish(nil)
+	res.Notes = append(res.Notes, fmt.Sprintf("%d invoices a sample, none of whose loads exist; Redis holds replica and canonical record, both views; the processes hold none of it but a cache of fixed size", n))
+	return res, nil
+}
+
+func (r *rig) rss() int64 {
+	var sum int64
+	for _, p := range r.p.stages {
+		sum += p.rss()
+	}
+	return sum
+}
+
+// redisMemory asks for used_memory in Redis' own protocol.
+func redisMemory(ctx context.Context, url string) (int64, error) {
+	address := strings.TrimPrefix(url, "redis://")
+	address, _, _ = strings.Cut(address, "/")
+	c, err := dial(ctx, address)
+	if err != nil {
+		return 0, err
+	}
+	defer c.c.Close()
+	if err := c.c.SetDeadline(time.Now().Add(answerWithin)); err != nil {
+		return 0, err
+	}
+	if _, err := fmt.Fprint(c.c, "INFO memory\r\n"); err != nil {
+		return 0, err
+	}
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); ok {
+			return strconv.ParseInt(n, 10, 64)
+		}
+	}
+}

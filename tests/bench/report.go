@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// report prints the table and writes the files that were asked for.
+func (b *bench) report(out io.Writer) error {
+	for _, r := range b.results {
+		if _, err := fmt.Fprintln(out, r.lines()); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprint(out, b.table()); err != nil {
+		return err
+	}
+	if b.json != "" {
+		text, err := json.MarshalIndent(map[string]any{"date": b.began.UTC(), "machine": machine(), "results": b.results}, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(b.json, append(text, '\n'), 0o644); err != nil { //nolint:gosec // a report
+			return err
+		}
+	}
+	if b.docs == "" {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(b.docs, "benchmarks.svg"), []byte(plot(b.results)), 0o644); err != nil { //nolint:gosec // documentation
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.docs, "benchmarks.md"), []byte(b.markdown()), 0o644) //nolint:gosec // documentation
+}
+
+func (b *bench) table() string {
+	var t strings.Builder
+	t.WriteString("| measure | on | result | bare | ratio | goals | |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range b.results {
+		bare, ratio := "", ""
+		if r.Bare > 0 {
+			bare, ratio = number(r.Bare), fmt.Sprintf("%.2f", r.Ratio)
+		}
+		var goals []string
+		for _, g := range r.Goals {
+			goals = append(goals, g.String())
+		}
+		fmt.Fprintf(&t, "| %s | %s | %s %s | %s | %s | %s | %s |\n", r.Name, r.On, number(r.Subject), r.Unit, bare, ratio, strings.Join(goals, "; "), r.Verdict)
+	}
+	return t.String()
+}
+
+func (b *bench) markdown() string {
+	var t strings.Builder
+	fmt.Fprintf(&t, `# Benchmarks
+
+Written by %[1]smake bench%[1]s (tests/bench) on %s; %s.
+Everything runs on that machine at once: load generator, broker, services, Redis, PostgreSQL. Subject and baseline take turns; numbers are medians, ratios are medians over pairs. Absolute rates say little about another machine, ratios more.
+
+- **Gateway**: bare is a net/http handler that reads the body, produces it with acks=all and answers.
+- **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else. The pipeline parses, merges with what Redis knows, normalises, maps and validates for two destinations, and writes two commands for each record where the copy writes one.
+- **Latency**: from the moment a webhook is due until its command is read, both chains at the same rate.
+- **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
+- **Host**: before each pair the machine is looked at; a goal that is missed while others used more than %.0f %% of it is "host too noisy" instead.
+
+`, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(), 100*maxForeign)
+	t.WriteString(b.table())
+	t.WriteString("\n![the pipeline beside the bare thing](benchmarks.svg)\n\n## Again\n\n```sh\nmake bench                                      # everything, on the parts this machine has\n")
+	fmt.Fprintf(&t, "go run ./tests/bench %s\n```\n\n## Every sample\n\n```\n", strings.Join(os.Args[1:], " "))
+	for _, r := range b.results {
+		t.WriteString(r.lines() + "\n")
+	}
+	t.WriteString("```\n")
+	return t.String()
+}
+
+// machine is what one must know to compare.
+func machine() string {
+	cpu := "unknown CPU"
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				cpu = strings.TrimSpace(strings.TrimLeft(name, " \t:"))
+				break
+			}
+		}
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	revision := "unknown revision"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) > 10 {
+				revision = "revision " + s.Value[:10]
+			}
+		}
+	}
+	return fmt.Sprintf("%d cores (%s), %s %s, %s, %s", runtime.NumCPU(), cpu, runtime.GOOS, strings.TrimSpace(string(kernel)), runtime.Version(), revision)
+}
+
+// plot draws, for each measure with a baseline, every sample's ratio, the
+// median, and the goal.
+func plot(results []*result) string {
+	const left, width, row, top = 420, 460, 34, 56
+	var rs []*result
+	limit := 1.2
+	for _, r := range results {
+		if r.Bare > 0 {
+			rs = append(rs, r)
+			for _, s := range r.Samples {
+				limit = max(limit, s.Ratio*1.05)
+			}
+		}
+	}
+	x := func(v float64) float64 { return left + width*v/limit }
+	height := top + row*len(rs) + 30
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", left+width+60, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#ffffff"/><text x="12" y="24" font-size="15" fill="#1a2733">Subject over bare: bar = median, dots = samples, line = goal</text>`+"\n")
+	for v := 0.0; v <= limit; v += 0.2 {
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#e3e8ec"/><text x="%.1f" y="%d" fill="#5b6b78" text-anchor="middle">%.1f</text>`+"\n", x(v), top-8, x(v), height-24, x(v), height-8, v)
+	}
+	for i, r := range rs {
+		y := top + row*i
+		color := "#2f7d5b"
+		if r.Verdict != verdictMet {
+			color = "#b4552d"
+		}
+		fmt.Fprintf(&b, `<text x="12" y="%d" fill="#1a2733">%s</text><text x="12" y="%d" fill="#5b6b78" font-size="10">%s</text>`+"\n", y+11, escape(r.Name), y+23, escape(r.On+", "+r.Verdict))
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="16" fill="%s" opacity="0.55"/>`+"\n", left, y+2, x(r.Ratio)-left, color)
+		for _, s := range r.Samples {
+			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%d" r="3" fill="#1a2733"/>`, x(s.Ratio), y+10)
+		}
+		for _, g := range r.Goals {
+			if strings.Contains(g.What, "ratio") || strings.Contains(g.What, "over") || strings.Contains(g.What, "of 256") {
+				fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#b3202a" stroke-width="2"/>`, x(g.Want), y-2, x(g.Want), y+22)
+			}
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+}
