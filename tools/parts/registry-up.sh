@@ -27,7 +27,8 @@ if [ ! -d "$C/$V" ]; then
 fi
 JAR=$(ls "$C/$V"/quarkus-run.jar "$C/$V"/*-runner.jar 2>/dev/null | head -1 || true)
 [ -n "$JAR" ] || { echo "registry-up: no jar in $C/$V: remove that folder and run again" >&2; exit 1; }
-(cd "$S" && exec "$JAVA" -Xmx512m -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$P" -jar "$JAR" > registry.log 2>&1 < /dev/null) &
+(cd "$S" && exec "$JAVA" -Xmx512m -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$P" \
+  -Dquarkus.management.host=127.0.0.1 -Dquarkus.management.port=0 -jar "$JAR" > registry.log 2>&1 < /dev/null) &
 echo $! > "$S/pid"
 URL=http://127.0.0.1:$P/apis/ccompat/v7
 for _ in $(seq 1 240); do
