@@ -21,6 +21,7 @@ func writeGateway(w *avro.Writer, v *record.GatewayEvent) {
 	w.WriteString(v.Version)
 	writeBytes(w, v.Payload)
 	w.WriteLong(v.ConfigVersion)
+	w.WriteInt(v.Depth)
 }
 
 func readGateway(r *avro.Reader, v *record.GatewayEvent) {
@@ -38,6 +39,7 @@ func readGateway(r *avro.Reader, v *record.GatewayEvent) {
 	v.Version = r.ReadString()
 	v.Payload = readBytes(r)
 	v.ConfigVersion = r.ReadLong()
+	v.Depth = r.ReadInt()
 }
 
 func writeReplica(w *avro.Writer, v *record.Replica) {
@@ -53,6 +55,8 @@ func writeReplica(w *avro.Writer, v *record.Replica) {
 	writeRevision(w, v.Revision)
 	w.WriteLong(v.ConfigVersion)
 	writeLineage(w, &v.Lineage)
+	w.WriteString(v.Complete)
+	w.WriteInt(v.Depth)
 }
 
 func readReplica(r *avro.Reader, v *record.Replica) {
@@ -68,6 +72,8 @@ func readReplica(r *avro.Reader, v *record.Replica) {
 	v.Revision = readRevision(r)
 	v.ConfigVersion = r.ReadLong()
 	readLineage(r, &v.Lineage)
+	v.Complete = r.ReadString()
+	v.Depth = r.ReadInt()
 }
 
 func writeCanonical(w *avro.Writer, v *record.Canonical) {

@@ -48,6 +48,9 @@ type GatewayEvent struct {
 	// ConfigVersion is the control plane version a stage must have reached
 	// before it handles this event; 0 asks for nothing.
 	ConfigVersion int64 `avro:"config_version"`
+	// Depth of a fetched record is how many steps it is away from a record that
+	// was sent: the load of an invoice 1, the load's customer 2.
+	Depth int32 `avro:"depth"`
 }
 
 // Key is the record's key on every data topic.

@@ -51,6 +51,12 @@ type Replica struct {
 	Revision      Revision `avro:"revision"`
 	ConfigVersion int64    `avro:"config_version"`
 	Lineage       Lineage  `avro:"lineage"`
+	// Complete is the newest source version at which every field was seen: a
+	// field that is not among Fields did not exist then. "" if never.
+	Complete string `avro:"complete"`
+	// Depth is 0 for a record that the source sent, else how many steps the
+	// record that was sent is away for whose sake this one was fetched.
+	Depth int32 `avro:"depth"`
 }
 
 // Key is the record's key on every data topic.
