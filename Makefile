@@ -27,9 +27,10 @@ check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few mi
 
 test: vet lint ## the whole suite on the real parts it finds or can install; REQUIRE=all fails on a skip
 	@tools/parts/install.sh || [ "$(REQUIRE)" != all ]
-	@tools/parts/with-parts.sh $(MAKE) --no-print-directory --keep-going suite
-	@echo; echo "the same journey on an older broker:"
+	@echo "one record's journey on an older broker:"
 	@KAFKA_VERSION=3.9.1 tools/parts/with-parts.sh tools/gotest.sh -count=1 -timeout 10m -run '^TestOneAccount' ./tests/e2e
+	@echo "the suite:"
+	@tools/parts/with-parts.sh $(MAKE) --no-print-directory --keep-going suite
 
 # A failure of one does not hide the others.
 suite: unit race e2e
