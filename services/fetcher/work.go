@@ -272,6 +272,7 @@ func (s *Service) event(f *postgres.Fetch, a integration.Fetched) record.Gateway
 	e := record.GatewayEvent{
 		TenantID: f.Tenant, SourceApp: f.SourceApp, RecordID: f.RecordID, GatewayID: "gw-" + uuid.NewString(), Origin: record.OriginFetch,
 		ReceivedAt: s.deps.Clock(), Outcome: a.Outcome, Detail: a.Detail, Format: a.Format, Payload: a.Payload,
+		Depth: f.Depth,
 	}
 	if a.Outcome == record.OutcomePayload {
 		e.ContentType = "application/json"

@@ -29,7 +29,7 @@ func (b *batch) fetch(i int, in *input, p integration.Parent) error {
 	b.fetching[key] = true
 	value, err := b.s.deps.Codecs.FetchRequest.Append(nil, &record.FetchRequest{
 		TenantID: r.TenantID, SourceApp: p.RecordID.App(), RecordID: p.RecordID, EntityType: p.EntityType,
-		Reason: record.FetchMissing, NeededBy: r.RecordID, Depth: 1, Requested: b.now,
+		Reason: record.FetchMissing, NeededBy: r.RecordID, Depth: r.Depth + 1, Requested: b.now,
 		Lineage: r.Lineage.WithHop(Name, b.now),
 	})
 	if err != nil {

@@ -139,6 +139,7 @@ func (b *batch) payload(i int, in *input, prev *record.Replica) error {
 func (b *batch) emit(i int, in *input, next *record.Replica, outcome string) error {
 	e, prev := in.event, b.states[in.key]
 	next.Revision = record.Revision{Generation: b.s.cfg.Generation, Offset: in.raw.Offset}
+	next.Depth = depthOf(prev, e)
 	next.ConfigVersion = max(next.ConfigVersion, e.ConfigVersion)
 	next.Lineage = b.lineage(in, prev)
 	value, err := b.s.deps.Codecs.Replica.Append(nil, next)
@@ -152,6 +153,20 @@ func (b *batch) emit(i int, in *input, next *record.Replica, outcome string) err
 	})
 	b.settle(in, outcome, nil)
 	return nil
+}
+
+// depthOf is how far a record is from one that was sent, by the shortest way
+// known: chains of fetches end by it.
+func depthOf(prev *record.Replica, e *record.GatewayEvent) int32 {
+	switch {
+	case e.Origin == record.OriginWebhook:
+		return 0
+	case prev != nil && (e.Outcome == record.OutcomeNone || e.Origin != record.OriginFetch):
+		return prev.Depth
+	case prev != nil:
+		return min(prev.Depth, e.Depth)
+	}
+	return e.Depth
 }
 
 func (b *batch) lineage(in *input, prev *record.Replica) record.Lineage {

@@ -32,7 +32,7 @@ func merge(prev *record.Replica, o integration.Observation, authoritative bool, 
 	known := prev != nil && (prev.Presence == record.PresenceLive || prev.Presence == record.PresenceDeleted)
 	reparsed := known && parser > prev.ParserVersion
 	if !known {
-		n.Fields, n.ParserVersion = nil, 0
+		n.Fields, n.ParserVersion, n.Complete = nil, 0, ""
 	}
 	if o.EntityType != "" && (n.EntityType == "" || o.Version >= n.Version) {
 		m.changed = m.changed || n.EntityType != o.EntityType
@@ -40,6 +40,9 @@ func merge(prev *record.Replica, o integration.Observation, authoritative bool, 
 	}
 	m.presence(prev, known, o, authoritative)
 	m.fields(n.Version, o, known, authoritative || reparsed)
+	if o.Complete && !o.Deleted && o.Version > n.Complete {
+		n.Complete, m.changed = o.Version, true
+	}
 	if o.Version > n.Version {
 		m.raise(o.Version)
 	}
@@ -91,7 +94,7 @@ func (m *merged) fields(base string, o integration.Observation, known, authorita
 		case len(incoming) == 0 || len(old) > 0 && old[0].Name < incoming[0].Name:
 			f := old[0]
 			old = old[1:]
-			if o.Complete && effective(f, base) <= o.Version && o.Version >= base {
+			if o.Complete && effective(f, base) <= o.Version && (o.Version != "" || base == "") {
 				m.changed = true // the source has it no more
 				continue
 			}
@@ -99,8 +102,12 @@ func (m *merged) fields(base string, o integration.Observation, known, authorita
 		case len(old) == 0 || incoming[0].Name < old[0].Name:
 			f := incoming[0]
 			incoming = incoming[1:]
-			if known && o.Complete && o.Version < base {
+			if o.Version != "" && o.Version < m.next.Complete {
 				continue // a newer complete record does not have it
+			}
+			if o.Version != "" && o.Version == m.next.Complete && !o.Complete && !authoritative {
+				m.tie = true
+				continue
 			}
 			out = append(out, at(f, o.Version, base))
 			m.changed = true

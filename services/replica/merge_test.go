@@ -126,6 +126,23 @@ func TestACompleteRecordRemovesWhatItDoesNotHave(t *testing.T) {
 	}
 }
 
+// TestAnOlderPartSaysNothingAboutACompleteRecord: a field that the source no
+// longer had at version 2 does not come back with an event of version 1.
+func TestAnOlderPartSaysNothingAboutACompleteRecord(t *testing.T) {
+	field := func(name string) record.Field { return record.Field{Name: name, Kind: record.KindText, Value: "x"} }
+	obs := []integration.Observation{
+		{EntityType: "q", Version: "1", Fields: []record.Field{field("A"), field("B")}},
+		{EntityType: "q", Version: "2", Complete: true, Fields: []record.Field{field("A")}},
+		{EntityType: "q", Version: "3", Fields: []record.Field{field("C")}},
+	}
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		got := fold([]integration.Observation{obs[order[0]], obs[order[1]], obs[order[2]]})
+		if len(got.Fields) != 2 || got.Fields[0].Name != "A" || got.Fields[1].Name != "C" {
+			t.Errorf("in the order %v the fields are %+v", order, got.Fields)
+		}
+	}
+}
+
 func TestANewerParserOverwritesAnEqualVersion(t *testing.T) {
 	read := func(value string) integration.Observation {
 		return integration.Observation{EntityType: "q", Version: "1", Fields: []record.Field{{Name: "A", Kind: record.KindText, Value: value}}}
