@@ -45,12 +45,14 @@ func newServiceCommands(e *environment) []*cobra.Command {
 	return append(out, newSandboxCommand(e))
 }
 
-// snapshots keeps the control plane current and is a readiness probe.
-func (p *process) snapshots(g *errgroup.Group, ctx context.Context, db *postgres.DB) *controlplane.Source {
+// snapshots keeps the control plane current and is a readiness probe. It
+// returns with the first snapshot: a service that works without one would take
+// every tenant for unknown.
+func (p *process) snapshots(ctx context.Context, g *errgroup.Group, db *postgres.DB) (*controlplane.Source, error) {
 	source := controlplane.NewSource(postgres.NewControlPlane(db), p.log)
 	p.probes.Add(p.name+" configuration", source.Ready)
 	g.Go(func() error { return source.Run(ctx) })
-	return source
+	return source, source.Refresh(ctx, 0)
 }
 
 // vault opens the stored credentials; a wrong key set is refused at start.
@@ -108,7 +110,10 @@ func runGateway(ctx context.Context, p *process) error {
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	config := p.snapshots(g, ctx, db)
+	config, err := p.snapshots(ctx, g, db)
+	if err != nil {
+		return err
+	}
 	gw, err := gateway.New(gateway.Config{Listen: p.cfg.Listen}, gateway.Deps{
 		Config: config.Current, Webhooks: webhooks, Inbox: inbox, Secrets: vault, Limiter: rdb.Limiter(),
 		Log: p.log, Now: time.Now, Metrics: p.metrics,
@@ -147,6 +152,10 @@ func runDelivery(ctx context.Context, p *process) error {
 		topics = append(topics, p.kafka.Topics().Outbound(a))
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	config, err := p.snapshots(ctx, g, db)
+	if err != nil {
+		return err
+	}
 	client := p.http(2 * p.cfg.InFlight)
 	s, err := delivery.New(delivery.Config{InFlight: p.cfg.InFlight, WaitTTL: p.cfg.WaitTTL}, delivery.Deps{
 		Rows: db.Deliveries(),
@@ -155,7 +164,7 @@ func runDelivery(ctx context.Context, p *process) error {
 				Kafka: p.kafka, Group: "delivery", Topics: topics, MaxBatch: deliveryBatch, StartOffsets: start,
 			}, p.log)
 		},
-		Codecs: codecs, Producer: producer, Topics: p.kafka.Topics(), Snapshots: p.snapshots(g, ctx, db),
+		Codecs: codecs, Producer: producer, Topics: p.kafka.Topics(), Snapshots: config,
 		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(),
 		Registerer: p.metrics, Log: p.log, Clock: time.Now, Owner: processName(),
 	})

@@ -126,9 +126,13 @@ func runNormalizer(ctx context.Context, p *process) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	config, err := p.snapshots(ctx, g, db)
+	if err != nil {
+		return err
+	}
 	topics := p.kafka.Topics()
 	s := normalizer.New(normalizer.Config{Topics: topics, WaitTTL: p.cfg.WaitTTL}, normalizer.Deps{
-		Codecs: codecs, Integrations: lookup, Control: p.snapshots(g, ctx, db), Dependents: rdb.Dependents(),
+		Codecs: codecs, Integrations: lookup, Control: config, Dependents: rdb.Dependents(),
 		Replicas: replicas, Inbox: inbox, Log: p.log, Now: time.Now,
 	})
 	r, err := p.runner(s, topics.Replica(), codecs, rdb, func(c *stage.Config) {
@@ -178,13 +182,17 @@ func runRouter(ctx context.Context, p *process) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	config, err := p.snapshots(ctx, g, db)
+	if err != nil {
+		return err
+	}
 	byApp := map[string]*integration.Integration{}
 	for _, i := range integrations.All() {
 		byApp[i.App] = &i
 	}
 	topics := p.kafka.Topics()
 	s, err := router.New(router.Config{Topics: topics}, router.Deps{
-		Codecs: codecs, Control: routerControl{p.snapshots(g, ctx, db)}, Integrations: byApp, Now: time.Now,
+		Codecs: codecs, Control: routerControl{config}, Integrations: byApp, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -229,9 +237,13 @@ func runFetcher(ctx context.Context, p *process) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	config, err := p.snapshots(ctx, g, db)
+	if err != nil {
+		return err
+	}
 	client := p.http(fetchConnections)
 	s, err := fetcher.New(fetcher.Config{Grace: p.cfg.FetchDelay}, fetcher.Deps{
-		Fetches: db.Fetches(), Source: source, Codecs: codecs, Inbox: inbox, Replicas: replicas, Snapshots: p.snapshots(g, ctx, db),
+		Fetches: db.Fetches(), Source: source, Codecs: codecs, Inbox: inbox, Replicas: replicas, Snapshots: config,
 		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(), Notifier: db.Deliveries(),
 		Registerer: p.metrics, Log: p.log, Clock: time.Now,
 	})
