@@ -39,6 +39,9 @@ func (n *Nemesis) Between(low, high time.Duration) time.Duration {
 	return low + time.Duration(n.rng.Int64N(int64(high-low)))
 }
 
+// Rest lets the platform be for a while.
+func (n *Nemesis) Rest(ctx context.Context, d time.Duration) error { return rest(ctx, d) }
+
 // Kill kills a victim and starts it again after the time given.
 func (n *Nemesis) Kill(ctx context.Context, v Victim, down time.Duration) error {
 	n.note("SIGKILL", v.Name)

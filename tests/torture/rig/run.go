@@ -1,0 +1,315 @@
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fluxnex/fluxnex/tests/torture"
+)
+
+// editsPerRecord is what an average record of a plan is sent as: three edits,
+// each twice and some a third time.
+const editsPerRecord = 6
+
+// Result is what came of a run.
+type Result struct {
+	Config    Config
+	Started   time.Time
+	Summary   torture.Summary
+	Report    torture.Report
+	Deeds     []torture.Deed
+	Exits     map[string]int // processes that ended by themselves
+	Timeline  Timeline
+	Drained   time.Duration // after the last fault and the last message; 0: not within the limit
+	Kills     map[string]int
+	Lag       int64 // left in the groups in the end
+	Injected  int   // poison
+	Letters   int
+	Repeats   int // writes applied again as the same request
+	Complaint []string
+	// Wrong are violations beside the checker's.
+	Wrong []string
+}
+
+// Right reports whether every invariant held.
+func (r *Result) Right() bool { return r.Report.Right() && len(r.Wrong) == 0 }
+
+// Run installs the platform, loads it while it is hurt, waits until all is
+// quiet, and judges. An error means that the run itself failed: it proves
+// nothing.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	r, err := install(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	res, err := r.torture(ctx)
+	wrong := err != nil || !res.Right()
+	// What cannot be stopped after a judgement is said, not judged.
+	if end := r.stop(wrong); end != nil && res != nil {
+		res.Complaint = append(res.Complaint, end.Error())
+	}
+	return res, err
+}
+
+func (r *Rig) torture(ctx context.Context) (*Result, error) {
+	records := max(r.cfg.Events/editsPerRecord, r.cfg.Tenants)
+	plan := torture.NewPlan(r.cfg.Seed, r.tenants, torture.Size{Records: records, DeleteShare: 0.05, TieShare: 0.02})
+	if err := r.holdTruth(ctx, plan); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(filepath.Join(r.dir, "intents.ndjson"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // closed and looked at below
+	acts := schedule(&r.cfg)
+	res := &Result{Config: r.cfg, Started: time.Now(), Kills: map[string]int{}}
+	r.cfg.Log.Info("load and faults begin", slog.Int("records", records), slog.Int("faults", len(acts)), slog.Uint64("seed", r.cfg.Seed))
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	hurt := make(chan error, 1)
+	go func() {
+		err := r.inflict(ctx, acts)
+		if err != nil {
+			cancel(err) // a load without its faults proves nothing
+		}
+		hurt <- err
+	}()
+	load := torture.Load{
+		Plan: plan, Gateways: r.gateways(), Senders: 8, Spread: r.cfg.Duration, Timeout: 5 * time.Second, Pause: 200 * time.Millisecond, Log: file,
+	}
+	res.Summary, err = load.Run(ctx)
+	if err := errors.Join(err, <-hurt); err != nil {
+		return nil, errors.Join(err, context.Cause(ctx))
+	}
+	if err := file.Sync(); err != nil {
+		return nil, err
+	}
+	r.cfg.Log.Info("faults are over, all messages are acknowledged", slog.Int("messages", res.Summary.Messages), slog.Int("attempts", res.Summary.Attempts), slog.Duration("took", res.Summary.Took))
+	ev, err := r.drain(ctx, plan, res)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.judge(ctx, ev, res); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// drain waits until every record is in its last state and the destinations are
+// quiet, or until nothing moves any more, or the limit.
+func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (torture.Evidence, error) {
+	const quiet, stuck = 3 * time.Second, 60 * time.Second
+	ev := torture.Evidence{Plan: plan}
+	intents, err := readIntents(filepath.Join(r.dir, "intents.ndjson"))
+	if err != nil {
+		return ev, err
+	}
+	ev.Intents = intents
+	began, moved, judged := time.Now(), time.Now(), -1
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		more, err := r.ledgerSince(ctx, ev.Ledger)
+		if err != nil {
+			return ev, err
+		}
+		if len(more) > 0 {
+			ev.Ledger, moved = append(ev.Ledger, more...), time.Now()
+		}
+		still := time.Since(moved)
+		over := time.Since(began) > r.cfg.Drain || still > stuck
+		if over || still > quiet && judged != len(ev.Ledger) {
+			judged = len(ev.Ledger)
+			if ev.Objects, err = r.objects(ctx); err != nil {
+				return ev, err
+			}
+			res.Report = torture.Check(ev, torture.Tolerance{Inversions: true})
+			if res.Report.Right() {
+				res.Drained = max(moved.Sub(began), time.Millisecond)
+				return ev, nil
+			}
+			r.cfg.Log.Info("not yet right", slog.Int("violations", len(res.Report.Violations)), slog.Duration("after", time.Since(began)))
+		}
+		if over {
+			return ev, nil
+		}
+		select {
+		case <-ctx.Done():
+			return ev, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// judge adds what is not the checker's.
+func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error {
+	r.mu.Lock()
+	res.Deeds, res.Exits, res.Injected, res.Complaint = r.deeds, r.exits, len(r.injected), r.complaints
+	r.mu.Unlock()
+	for _, d := range res.Deeds {
+		if d.What == "F1 SIGKILL" {
+			res.Kills[strings.TrimRight(d.Victim, "0123456789")]++
+		}
+	}
+	res.Timeline = newTimeline(ev, res.Started)
+	res.Repeats = repeats(ev.Ledger)
+	// C6: what a crash or a lost answer may send twice.
+	ambiguous := 0
+	for _, l := range ev.Ledger {
+		if !l.Replied || l.Status >= 500 || l.Status == 0 {
+			ambiguous++
+		}
+	}
+	if bound := ambiguous + inFlight*(res.Kills["delivery"]+len(res.Deeds)); res.Repeats > bound {
+		res.Wrong = append(res.Wrong, fmt.Sprintf("I4: %d writes were repeated, the bound is %d", res.Repeats, bound))
+	}
+	if res.Drained == 0 {
+		res.Wrong = append(res.Wrong, fmt.Sprintf("I1: not right within %s after the last fault", r.cfg.Drain))
+	}
+	if err := await(ctx, "no group is behind", func() (bool, string) {
+		var err error
+		res.Lag, err = r.lag(ctx)
+		return err == nil && res.Lag == 0, fmt.Sprint(res.Lag, " records behind, ", err)
+	}); err != nil {
+		res.Wrong = append(res.Wrong, "I8: "+err.Error())
+	}
+	letters, wrong, err := r.letters(ctx)
+	if err != nil {
+		return err
+	}
+	res.Letters = letters
+	for _, w := range wrong {
+		res.Wrong = append(res.Wrong, "I9: "+w)
+	}
+	if len(wrong) > 0 || !res.Right() {
+		return r.keepLedger(ev.Ledger)
+	}
+	return nil
+}
+
+// inFlight is the default of FLUXNEX_DELIVERY_IN_FLIGHT.
+const inFlight = 256
+
+// repeats counts writes that were applied again as the same request.
+func repeats(ledger []torture.Line) int {
+	type request struct{ app, account, id, request, digest string }
+	seen := map[request]int{}
+	n := 0
+	for _, l := range ledger {
+		if !l.Applied || l.ID == "" {
+			continue
+		}
+		k := request{l.App, l.Account, l.ID, l.RequestID, l.Digest}
+		if seen[k]++; seen[k] > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *Rig) lag(ctx context.Context) (int64, error) {
+	out, err := r.run(ctx, "lag", "-o", "json")
+	if err != nil {
+		return 0, err
+	}
+	var lines []struct{ Lag int64 }
+	if err := json.Unmarshal([]byte(out), &lines); err != nil {
+		return 0, fmt.Errorf("lag: %w: %s", err, out)
+	}
+	sum := int64(0)
+	for _, l := range lines {
+		sum += l.Lag
+	}
+	return sum, nil
+}
+
+func readIntents(path string) ([]torture.Intent, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	return torture.ReadIntents(file)
+}
+
+func (r *Rig) ledgerSince(ctx context.Context, have []torture.Line) ([]torture.Line, error) {
+	last := uint64(0)
+	if n := len(have); n > 0 {
+		last = have[n-1].Seq
+	}
+	text, err := r.ask(ctx, http.MethodGet, fmt.Sprintf("/_sandbox/ledger?since=%d", last), nil)
+	if err != nil {
+		return nil, err
+	}
+	return torture.ReadLedger(strings.NewReader(text))
+}
+
+// objects are what is in all destinations, what is out of use included.
+func (r *Rig) objects(ctx context.Context) ([]torture.Object, error) {
+	var out []torture.Object
+	for _, t := range r.tenants {
+		for _, d := range []struct{ app, account, object string }{{"quickbooks", t.Realm, "Vendor"}, {"hubspot", t.Portal, "companies"}} {
+			text, err := r.ask(ctx, http.MethodGet, "/_sandbox/"+d.app+"/"+d.account+"/"+d.object, nil)
+			if err != nil {
+				return nil, err
+			}
+			list, err := torture.ReadObjects(d.app, d.account, d.object, strings.NewReader(text))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, list...)
+		}
+	}
+	return out, nil
+}
+
+func (r *Rig) keepLedger(ledger []torture.Line) error {
+	file, err := os.Create(filepath.Join(r.dir, "ledger.ndjson"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeLines(file, ledger), file.Close())
+}
+
+func writeLines(w io.Writer, ledger []torture.Line) error {
+	enc := json.NewEncoder(w)
+	for i := range ledger {
+		if err := enc.Encode(&ledger[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdTruth gives the tenants' Salesforce orgs the records whose edits share a
+// stamp, as they are in the end: only asking tells.
+func (r *Rig) holdTruth(ctx context.Context, plan *torture.Plan) error {
+	for i := range plan.Records {
+		rec := &plan.Records[i]
+		if !rec.Tied() {
+			continue
+		}
+		fields := map[string]any{
+			"Name": rec.Truth.Name, "Phone": rec.Truth.Phone, "BillingCity": rec.Truth.City, "BillingCountry": "US",
+			"BillingPostalCode": "04001", "BillingState": "ME", "BillingStreet": "1 Main Street",
+			"Type": "Vendor", "rtms__TMS_Type__c": "Carrier",
+			"SystemModstamp": rec.Edits[len(rec.Edits)-1].Stamp.Format(torture.StampLayout),
+		}
+		path := "/_sandbox/salesforce/" + plan.Tenants[rec.Tenant].Organization + "/Account/" + rec.ID
+		if _, err := r.ask(ctx, http.MethodPut, path, fields); err != nil {
+			return err
+		}
+	}
+	return nil
+}
