@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -45,9 +44,9 @@ type Codec[T any] struct {
 	header   [headerSize]byte
 	ours     map[uint32]bool // ids under which the current text is registered
 
-	writers, readers sync.Pool
-	mu               sync.Mutex
-	others           sync.Map // uint32 → *writerSchema
+	writers sync.Pool
+	mu      sync.Mutex
+	others  sync.Map // uint32 → *writerSchema
 }
 
 // layout writes and reads T field by field in the order of the current schema.
@@ -55,7 +54,7 @@ type Codec[T any] struct {
 // property test holds both against each other.
 type layout[T any] struct {
 	write func(*avro.Writer, *T)
-	read  func(*avro.Reader, *T)
+	read  func(*reader, *T)
 }
 
 // writerSchema is how to read what another version wrote; err is why nobody can.
@@ -75,7 +74,6 @@ func newCodec[T any](library avro.API, registry Registry, text string, limit int
 	}
 	binary.BigEndian.PutUint32(c.header[1:], uint32(ids[0])) //nolint:gosec // as above
 	c.writers.New = func() any { return avro.NewWriter(nil, 1024, avro.WithWriterConfig(library)) }
-	c.readers.New = func() any { return avro.NewReader(nil, 0, avro.WithReaderConfig(library)) }
 	return c, nil
 }
 
@@ -128,17 +126,13 @@ func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
 // read decodes all of body; what it leaves is an error, because a value that
 // another schema wrote often reads well by accident.
 func (c *Codec[T]) read(body []byte) (*T, error) {
-	r := c.readers.Get().(*avro.Reader) //nolint:forcetypeassert // the pool holds nothing else
-	defer c.readers.Put(r)
-	r.Reset(body)
-	r.Error = nil
-	defer r.Reset(nil) // the pool must not keep the fetch buffer alive
+	r := &reader{text: string(body)}
 	v := new(T)
 	c.layout.read(r, v)
 	if r.Error != nil {
 		return nil, fault.Unreadable(CodeBytes, r.Error)
 	}
-	if r.Peek(); !errors.Is(r.Error, io.EOF) {
+	if r.at < len(r.text) {
 		return nil, fault.Unreadable(CodeBytes, errors.New("bytes after the end of the value"))
 	}
 	return v, nil

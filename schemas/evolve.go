@@ -33,8 +33,6 @@ type fieldPlan struct {
 	record *recordPlan // of the field, or of its array's elements
 }
 
-var errTruncated = errors.New("the value ends too early")
-
 // evolve plans the reading of what was written with the schema text.
 func evolve(library avro.API, ours *avro.RecordSchema, text string) (*evolution, error) {
 	theirs, err := compat.Parse(text)

@@ -14,11 +14,11 @@ import (
 
 func writeTime(w *avro.Writer, t time.Time) { w.WriteLong(t.UnixMicro()) }
 
-func readTime(r *avro.Reader) time.Time { return time.UnixMicro(r.ReadLong()).UTC() }
+func readTime(r *reader) time.Time { return time.UnixMicro(r.ReadLong()).UTC() }
 
 func writeBytes(w *avro.Writer, b []byte) { w.WriteBytes(b) }
 
-func readBytes(r *avro.Reader) []byte {
+func readBytes(r *reader) []byte {
 	b := r.ReadBytes()
 	if len(b) == 0 {
 		return nil
@@ -28,7 +28,7 @@ func readBytes(r *avro.Reader) []byte {
 
 func writeString[S ~string](w *avro.Writer, s S) { w.WriteString(string(s)) }
 
-func readString[S ~string](r *avro.Reader) S { return S(r.ReadString()) }
+func readString[S ~string](r *reader) S { return S(r.ReadString()) }
 
 // writeSlice writes one block without its size in bytes.
 func writeSlice[E any](w *avro.Writer, s []E, write func(*avro.Writer, *E)) {
@@ -47,11 +47,11 @@ func writeSlice[E any](w *avro.Writer, s []E, write func(*avro.Writer, *E)) {
 
 // readSlice allocates for what was read, never for what a count promises, and
 // stops at the first error.
-func readSlice[E any](r *avro.Reader, read func(*avro.Reader, *E)) []E {
+func readSlice[E any](r *reader, read func(*reader, *E)) []E {
 	const trusted = 64
 	var s []E
 	for {
-		n, _ := r.ReadBlockHeader()
+		n := r.ReadBlockHeader()
 		if r.Error != nil || n == 0 {
 			return s
 		}
@@ -75,18 +75,18 @@ func readSlice[E any](r *avro.Reader, read func(*avro.Reader, *E)) []E {
 
 func writeLong(w *avro.Writer, n *int64) { w.WriteLong(*n) }
 
-func readLong(r *avro.Reader, n *int64) { *n = r.ReadLong() }
+func readLong(r *reader, n *int64) { *n = r.ReadLong() }
 
 func writeText(w *avro.Writer, s *string) { w.WriteString(*s) }
 
-func readText(r *avro.Reader, s *string) { *s = r.ReadString() }
+func readText(r *reader, s *string) { *s = r.ReadString() }
 
 func writeRevision(w *avro.Writer, v record.Revision) {
 	w.WriteInt(v.Generation)
 	w.WriteLong(v.Offset)
 }
 
-func readRevision(r *avro.Reader) record.Revision {
+func readRevision(r *reader) record.Revision {
 	return record.Revision{Generation: r.ReadInt(), Offset: r.ReadLong()}
 }
 
@@ -95,7 +95,7 @@ func writeHop(w *avro.Writer, v *record.Hop) {
 	writeTime(w, v.At)
 }
 
-func readHop(r *avro.Reader, v *record.Hop) {
+func readHop(r *reader, v *record.Hop) {
 	v.Stage = r.ReadString()
 	v.At = readTime(r)
 }
@@ -111,7 +111,7 @@ func writeLineage(w *avro.Writer, v *record.Lineage) {
 	writeSlice(w, v.Recent, writeLong)
 }
 
-func readLineage(r *avro.Reader, v *record.Lineage) {
+func readLineage(r *reader, v *record.Lineage) {
 	v.GatewayTopic = r.ReadString()
 	v.Partition = r.ReadInt()
 	v.Offset = r.ReadLong()
@@ -127,7 +127,7 @@ func writeHeader(w *avro.Writer, v *record.Header) {
 	w.WriteString(v.Value)
 }
 
-func readHeader(r *avro.Reader, v *record.Header) {
+func readHeader(r *reader, v *record.Header) {
 	v.Name = r.ReadString()
 	v.Value = r.ReadString()
 }
@@ -139,7 +139,7 @@ func writeField(w *avro.Writer, v *record.Field) {
 	w.WriteString(v.Version)
 }
 
-func readField(r *avro.Reader, v *record.Field) {
+func readField(r *reader, v *record.Field) {
 	v.Name = r.ReadString()
 	v.Kind = readString[record.FieldKind](r)
 	v.Value = r.ReadString()
@@ -153,7 +153,7 @@ func writeReference(w *avro.Writer, v *record.Reference) {
 	w.WriteBool(v.Optional)
 }
 
-func readReference(r *avro.Reader, v *record.Reference) {
+func readReference(r *reader, v *record.Reference) {
 	v.Path = r.ReadString()
 	v.RecordID = readString[record.ID](r)
 	v.Object = r.ReadString()
@@ -168,7 +168,7 @@ func writeEntity(w *avro.Writer, v *record.CanonicalEntity) {
 	writeBytes(w, v.Body)
 }
 
-func readEntity(r *avro.Reader, v *record.CanonicalEntity) {
+func readEntity(r *reader, v *record.CanonicalEntity) {
 	v.Entity = r.ReadString()
 	v.CanonicalID = r.ReadString()
 	v.State = readString[record.EntityState](r)
@@ -181,7 +181,7 @@ func writeDependency(w *avro.Writer, v *record.Dependency) {
 	w.WriteString(v.Digest)
 }
 
-func readDependency(r *avro.Reader, v *record.Dependency) {
+func readDependency(r *reader, v *record.Dependency) {
 	v.RecordID = readString[record.ID](r)
 	v.Digest = r.ReadString()
 }

@@ -24,7 +24,7 @@ func writeGateway(w *avro.Writer, v *record.GatewayEvent) {
 	w.WriteInt(v.Depth)
 }
 
-func readGateway(r *avro.Reader, v *record.GatewayEvent) {
+func readGateway(r *reader, v *record.GatewayEvent) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -59,7 +59,7 @@ func writeReplica(w *avro.Writer, v *record.Replica) {
 	w.WriteInt(v.Depth)
 }
 
-func readReplica(r *avro.Reader, v *record.Replica) {
+func readReplica(r *reader, v *record.Replica) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -93,7 +93,7 @@ func writeCanonical(w *avro.Writer, v *record.Canonical) {
 	writeLineage(w, &v.Lineage)
 }
 
-func readCanonical(r *avro.Reader, v *record.Canonical) {
+func readCanonical(r *reader, v *record.Canonical) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -123,7 +123,7 @@ func writeFetchRequest(w *avro.Writer, v *record.FetchRequest) {
 	writeLineage(w, &v.Lineage)
 }
 
-func readFetchRequest(r *avro.Reader, v *record.FetchRequest) {
+func readFetchRequest(r *reader, v *record.FetchRequest) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -158,7 +158,7 @@ func writeOutbound(w *avro.Writer, v *record.OutboundCommand) {
 	writeLineage(w, &v.Lineage)
 }
 
-func readOutbound(r *avro.Reader, v *record.OutboundCommand) {
+func readOutbound(r *reader, v *record.OutboundCommand) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -203,7 +203,7 @@ func writeDelivery(w *avro.Writer, v *record.DeliveryResult) {
 	writeLineage(w, &v.Lineage)
 }
 
-func readDelivery(r *avro.Reader, v *record.DeliveryResult) {
+func readDelivery(r *reader, v *record.DeliveryResult) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -245,7 +245,7 @@ func writeNotification(w *avro.Writer, v *record.Notification) {
 	writeLineage(w, &v.Lineage)
 }
 
-func readNotification(r *avro.Reader, v *record.Notification) {
+func readNotification(r *reader, v *record.Notification) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -281,7 +281,7 @@ func writeDeadLetter(w *avro.Writer, v *record.DeadLetter) {
 	writeTime(w, v.At)
 }
 
-func readDeadLetter(r *avro.Reader, v *record.DeadLetter) {
+func readDeadLetter(r *reader, v *record.DeadLetter) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
