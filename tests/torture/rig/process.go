@@ -78,8 +78,13 @@ func (p *process) launch() error {
 		}
 		started <- nil
 		err := cmd.Wait()
+		p.mu.Lock()
+		wanted := p.wanted // before those who wait may want it again
+		p.mu.Unlock()
 		close(exited)
-		p.supervise(err)
+		if wanted {
+			p.supervise(err)
+		}
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
@@ -88,13 +93,8 @@ func (p *process) launch() error {
 	return nil
 }
 
+// supervise is told of a process that nobody ended.
 func (p *process) supervise(err error) {
-	p.mu.Lock()
-	wanted := p.wanted
-	p.mu.Unlock()
-	if !wanted {
-		return
-	}
 	if p.onExit != nil {
 		p.onExit(p.name, err)
 	}
