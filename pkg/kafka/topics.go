@@ -118,7 +118,57 @@ func Apply(ctx context.Context, cfg Config, apps []string, log *slog.Logger) ([]
 	if err := checkCounts(specs, existing); err != nil {
 		return changes, err
 	}
-	return changes, nil
+	if len(existing) == len(specs) {
+		return changes, nil
+	}
+	return changes, waitVisible(ctx, adm, specs)
+}
+
+// waitVisible waits until the brokers tell of every topic with a leader for
+// each partition. A broker answers a creation before it has applied it: under
+// load a process that started right after found no topics, for seconds.
+func waitVisible(ctx context.Context, adm *kadm.Client, specs []TopicSpec) error {
+	const patience, pause = 30 * time.Second, 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.Name
+	}
+	for {
+		details, err := adm.ListTopics(ctx, names...)
+		if err == nil {
+			err = missing(details, specs)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("topics were created, but the brokers do not tell of all of them after %s (look at the brokers' logs, then run `fluxnex topics check`): %w", patience, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func missing(details kadm.TopicDetails, specs []TopicSpec) error {
+	for _, s := range specs {
+		d, ok := details[s.Name]
+		if !ok {
+			return fmt.Errorf("topic %s: %w", s.Name, kerr.UnknownTopicOrPartition)
+		}
+		if d.Err != nil {
+			return fmt.Errorf("topic %s: %w", s.Name, d.Err)
+		}
+		for _, p := range d.Partitions {
+			if p.Err != nil {
+				return fmt.Errorf("topic %s partition %d: %w", s.Name, p.Partition, p.Err)
+			}
+		}
+	}
+	return nil
 }
 
 func detail(msg string) string {
