@@ -6,10 +6,10 @@ LINT := $(CACHE)/bin/golangci-lint
 # Packages whose goroutines share state; the race detector costs the others time only.
 RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... ./pkg/redis/... ./pkg/stage/... ./schemas/... ./services/...
 # Whole processes and many records: one package at a time, after the rest.
-HEAVY := ./tests/e2e/...
-REST = $(shell go list ./... | grep -v '/tests/e2e')
+HEAVY := ./tests/e2e/... ./tests/torture/... ./tests/mutants/...
+REST = $(shell go list ./... | grep -Ev '/tests/(e2e|torture|mutants)')
 
-.PHONY: help build check test demo bench bench-parts containers clean lint vet unit race e2e suite
+.PHONY: help build check test demo torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,13 @@ bench: build ## the platform beside the bare thing: table, docs/benchmarks.md; o
 
 bench-parts: ## codec, stage and integration benchmarks
 	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...
+
+TORTURE ?=
+torture: ## processes killed, frozen and starved under load, then every record judged; options in TORTURE, such as -ci -broker real -brokers 3 -seed 7
+	go run ./tests/torture/cmd/torture $(TORTURE)
+
+torture-mutants: ## 10 seeds of every mutant: does the proof see what it must; writes docs/proof/mutants.md
+	go run ./tests/mutants/cmd/mutants -seeds 10 -out docs/proof/mutants.md
 
 containers: ## the end-to-end suite on parts in Docker containers
 	tools/gotest.sh -tags containers -count=1 -timeout 40m ./tests/containers
