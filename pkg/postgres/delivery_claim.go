@@ -318,8 +318,16 @@ type Reference struct {
 type Referenced struct {
 	ID     string // at the destination; "" if it was never created
 	Active bool
+	Verb   record.Verb // of its newest state
 	Status Status
 	Code   string
+}
+
+// Usable reports whether it can be referred to. One that was removed and is
+// wanted again is not, until it is back; [Deliveries.WakeWaiting] says the same.
+func (r Referenced) Usable() bool {
+	settled := r.Status == StatusDone || r.Status == StatusFailed
+	return r.ID != "" && (r.Active || r.Verb == record.VerbUpsert && settled)
 }
 
 // Referenced looks up the destination ids of references; one that nobody routed
@@ -330,7 +338,7 @@ func (d *Deliveries) Referenced(ctx context.Context, refs []Reference) (map[Refe
 		lanes[i], records[i], objects[i] = r.Lane, string(r.RecordID), r.Object
 	}
 	rows, err := d.db.pool.Query(ctx, `
-		SELECT r.lane_id, r.record_id, r.object, r.destination_id, r.destination_active, r.status, r.code
+		SELECT r.lane_id, r.record_id, r.object, r.destination_id, r.destination_active, r.desired_verb, r.status, r.code
 		FROM unnest($1::int[], $2::text[], $3::text[]) AS u(lane_id, record_id, object)
 		JOIN delivery_row r ON r.lane_id = u.lane_id AND r.record_id = u.record_id AND r.object = u.object`, lanes, records, objects)
 	if err != nil {
@@ -341,7 +349,7 @@ func (d *Deliveries) Referenced(ctx context.Context, refs []Reference) (map[Refe
 	for rows.Next() {
 		var k Reference
 		var v Referenced
-		if err := rows.Scan(&k.Lane, &k.RecordID, &k.Object, &v.ID, &v.Active, &v.Status, &v.Code); err != nil {
+		if err := rows.Scan(&k.Lane, &k.RecordID, &k.Object, &v.ID, &v.Active, &v.Verb, &v.Status, &v.Code); err != nil {
 			return nil, fmt.Errorf("postgres: references: %w", err)
 		}
 		out[k] = v

@@ -36,7 +36,7 @@ type Finished struct {
 	// Doubt: nobody knows whether the stored request had its effect. It stays
 	// with the row and is resolved first.
 	Doubt   bool
-	Delay   time.Duration // EndRetry
+	Delay   time.Duration // EndRetry; EndWaiting: look again then, whatever came
 	Remote  *integration.Remote
 	Digest  []byte // of what was applied
 	Payload []byte // that was sent, where it is not the row's own
@@ -73,6 +73,8 @@ func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, e
 				kept = append(kept, f)
 				if now.status == StatusWithdrawn && f.Ending != EndApplied && f.Result != nil {
 					f.Result.Outcome, f.Result.Verb, f.Result.Revision = "withdrawn", record.VerbWithdraw, now.desired
+				} else if f.Ending == EndReleased {
+					f.Result = nil // nothing happened
 				}
 			case f.Sent:
 				lost = append(lost, f.Row.ID)
@@ -107,7 +109,7 @@ UPDATE delivery_row r SET
 		WHEN f.ending = 'retry' THEN 'backoff'
 		WHEN f.ending = 'waiting' THEN 'waiting'
 		ELSE 'failed' END,
-	next_at = now() + CASE WHEN f.ending = 'retry' THEN f.delay ELSE interval '0' END,
+	next_at = now() + CASE WHEN f.ending = 'retry' OR (f.ending = 'waiting' AND NOT ` + newer + `) THEN f.delay ELSE interval '0' END,
 	attempt = CASE
 		WHEN f.ending = 'released' THEN r.attempt
 		WHEN f.ending = 'retry' THEN r.attempt + 1

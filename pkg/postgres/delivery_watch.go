@@ -11,27 +11,28 @@ import (
 )
 
 // WakeWaiting makes ready every row whose references have destination ids now,
-// or that waited longer than ttl: a look at everything, because a wake-up sent
-// by one transaction can miss the other that begins to wait at that moment. It
-// returns how many rows it woke.
-func (d *Deliveries) WakeWaiting(ctx context.Context, ttl time.Duration) (int64, error) {
+// one that never will (the waiting row has to say so), or whose delay is over: a
+// look at everything, because a wake-up sent by one transaction can miss the
+// other that begins to wait at that moment. It returns how many rows it woke.
+func (d *Deliveries) WakeWaiting(ctx context.Context) (int64, error) {
 	tag, err := d.db.pool.Exec(ctx, `
 		WITH due AS (
 			SELECT r.id FROM delivery_row r
-			WHERE (r.status = 'waiting' AND r.waiting_since <= now() - $1::interval)
-			OR (r.status IN ('waiting', 'failed')
-				AND EXISTS (SELECT FROM delivery_wait w WHERE w.row_id = r.id)
-				AND NOT EXISTS (
-					SELECT FROM delivery_wait w
-					LEFT JOIN delivery_row t ON t.lane_id = w.lane_id AND t.record_id = w.record_id AND t.object = w.object
-					WHERE w.row_id = r.id AND coalesce(t.destination_id, '') = ''
-						-- one that was withdrawn will never have an id: the waiting row has to say so
-						AND NOT (r.status = 'waiting' AND t.status = 'withdrawn')))
+			LEFT JOIN LATERAL (
+				SELECT bool_and(t.id IS NOT NULL AND t.destination_id <> ''
+						AND (t.destination_active OR t.desired_verb = 'upsert' AND t.status IN ('done', 'failed'))) AS there,
+					bool_or(t.id IS NOT NULL AND (t.status = 'withdrawn' OR (t.destination_id = '' AND t.status = 'failed')
+						OR (t.desired_verb = 'delete' AND NOT t.destination_active AND t.status IN ('done', 'failed')))) AS never
+				FROM delivery_wait w
+				LEFT JOIN delivery_row t ON t.lane_id = w.lane_id AND t.record_id = w.record_id AND t.object = w.object
+				WHERE w.row_id = r.id
+			) refs ON true
+			WHERE r.status IN ('waiting', 'failed') AND (refs.there OR (r.status = 'waiting' AND (refs.never OR r.next_at <= now())))
 			FOR UPDATE OF r SKIP LOCKED
 		), gone AS (
 			DELETE FROM delivery_wait w USING due WHERE w.row_id = due.id
 		)
-		UPDATE delivery_row r SET status = 'ready', next_at = now() FROM due WHERE r.id = due.id`, ttl)
+		UPDATE delivery_row r SET status = 'ready', next_at = now() FROM due WHERE r.id = due.id`)
 	if err != nil {
 		return 0, fmt.Errorf("postgres: wake waiting rows: %w", err)
 	}

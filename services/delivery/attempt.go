@@ -36,12 +36,16 @@ const (
 	pointFinished = "finished"
 )
 
+// errTakenBack: the request had no effect and is not to have one.
+var errTakenBack = errors.New("the request was withdrawn before it had an effect")
+
 var errCrash = errors.New("crashed at a failpoint")
 
 // attempt is one claimed row on its way.
 type attempt struct {
 	s          *Service
 	row        *postgres.Row
+	snapshot   *controlplane.Snapshot
 	connection *controlplane.Connection
 	deliver    integration.Deliverer
 	known      map[postgres.Reference]postgres.Referenced
@@ -59,7 +63,7 @@ type attempt struct {
 }
 
 func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot, fallback *controlplane.Connection, deadline time.Time) *attempt {
-	a := &attempt{s: s, row: row, connection: fallback, deadline: deadline, began: s.deps.Clock()}
+	a := &attempt{s: s, row: row, snapshot: snapshot, connection: fallback, deadline: deadline, began: s.deps.Clock()}
 	// The connection the command named, where it still leads to this account.
 	if named, ok := snapshot.Connection(row.Tenant, row.TargetName); ok && named.App == row.App && named.RemoteAccount == row.RemoteAccount {
 		a.connection = named
@@ -129,6 +133,9 @@ func (a *attempt) attempt(stop, ctx context.Context) (postgres.Finished, error) 
 	if a.row.Doubt != nil {
 		a.doubt = true
 		done, remote, err := a.resolve(ctx)
+		if errors.Is(err, errTakenBack) {
+			return a.released(), nil
+		}
 		if err != nil && !errors.Is(err, errCrash) {
 			_, err = a.heal(ctx, err)
 		}
@@ -162,7 +169,8 @@ func (a *attempt) attempt(stop, ctx context.Context) (postgres.Finished, error) 
 }
 
 // resolve settles a request whose outcome is unknown: look for its effect, else
-// repeat the same body under the same request id. done: the operation is
+// repeat the same body under the same request id, or give it up where the newest
+// state is a withdrawal. done: the operation is
 // complete with it.
 func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.Remote, err error) {
 	q := a.row.Doubt
@@ -186,6 +194,11 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 		// stays in doubt.
 		return false, nil, a.lookFailed(err)
 	}
+	if remote == nil && a.takenBack() {
+		// What was not done is not wanted any more.
+		a.doubt = false
+		return false, nil, errTakenBack
+	}
 	if remote == nil {
 		if remote, err = a.send(ctx, q.Call); err != nil {
 			return false, nil, err
@@ -194,6 +207,11 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 	a.doubt = false
 	a.took(remote)
 	return q.Final, remote, nil
+}
+
+// takenBack: the newest state says that nothing is to be sent.
+func (a *attempt) takenBack() bool {
+	return a.row.DesiredVerb == record.VerbWithdraw && a.row.Superseded()
 }
 
 // took makes a step's outcome the base of the next one.

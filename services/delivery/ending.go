@@ -193,7 +193,10 @@ func (a *attempt) describe(f *postgres.Finished) {
 		}
 		outcome = "retrying"
 	case postgres.EndReleased:
-		return
+		if a.doubt || !a.takenBack() {
+			return
+		}
+		outcome = "withdrawn"
 	}
 	now := a.s.deps.Clock()
 	result := &record.DeliveryResult{

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/fluxnex/fluxnex/pkg/controlplane"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
@@ -18,28 +21,32 @@ func (a *attempt) references() (*postgres.Finished, error) {
 		return nil, nil
 	}
 	var missing []record.Reference
+	var never *fault.Error
 	ids := map[string]string{}
 	for _, ref := range a.row.References {
-		found, ok := a.known[postgres.Reference{Lane: a.row.Lane, RecordID: ref.RecordID, Object: ref.Object}]
-		switch {
-		case found.ID != "":
+		found, ok := a.known[a.reference(ref)]
+		if found.Usable() {
 			ids[ref.Path] = found.ID
-		case ref.Optional && (!ok || stopped(found.Status)):
-			// It may never be: send without.
-		case found.Status == postgres.StatusWithdrawn:
-			f := a.failed(fault.Refused("reference_withdrawn", "make the referenced record valid for this target, or route it there",
-				fmt.Errorf("%s needs %s %s, which is not to be sent to %s", a.row.Object, ref.Object, ref.RecordID, a.row.TargetName)))
-			f.References = a.row.References
-			return &f, nil
-		default:
-			missing = append(missing, ref)
+			continue
+		}
+		f := a.never(ref, found, ok)
+		if ref.Optional && (f != nil || a.waited() >= a.s.cfg.OptionalWait) {
+			continue // send without
+		}
+		missing = append(missing, ref)
+		if never == nil {
+			never = f
 		}
 	}
-	if len(missing) > 0 {
+	switch {
+	case never != nil:
+		f := a.failed(never)
+		f.References = missing // it comes back by itself when they are there
+		return &f, nil
+	case len(missing) > 0:
 		f := a.waiting(missing)
 		return &f, nil
-	}
-	if len(ids) == 0 {
+	case len(ids) == 0:
 		return nil, nil
 	}
 	payload, err := setAll(a.op.Payload, ids)
@@ -50,23 +57,86 @@ func (a *attempt) references() (*postgres.Finished, error) {
 	return nil, nil
 }
 
-func stopped(s postgres.Status) bool {
-	return s == postgres.StatusFailed || s == postgres.StatusWithdrawn
+func (a *attempt) reference(ref record.Reference) postgres.Reference {
+	return postgres.Reference{Lane: a.row.Lane, RecordID: ref.RecordID, Object: ref.Object}
+}
+
+// never says why the reference will not be there unless a person does
+// something; nil where time may bring it.
+func (a *attempt) never(ref record.Reference, found postgres.Referenced, ok bool) *fault.Error {
+	r := a.row
+	refused := func(code, remedy, what string) *fault.Error {
+		return fault.Refused(code, remedy, fmt.Errorf("%s needs %s %s, which %s", r.Object, ref.Object, ref.RecordID, what))
+	}
+	switch {
+	case !ok && !a.routed(ref.Object):
+		return refused("reference_not_routed",
+			fmt.Sprintf("Add a route to %q for what becomes a %s, then apply it with --backfill; this is then sent by itself.", r.TargetName, ref.Object),
+			fmt.Sprintf("no route sends to %s", r.TargetName))
+	case !ok && a.waited() >= a.s.cfg.ReferenceGrace:
+		return refused("reference_unknown",
+			"Look the referenced record up with `fluxnex trace`: it may wait, have failed, or be of a type that is not sent there. This is sent by itself once it arrives.",
+			fmt.Sprintf("nobody has sent to %s within %s", r.TargetName, a.s.cfg.ReferenceGrace))
+	case !ok:
+		return nil
+	case found.Status == postgres.StatusWithdrawn:
+		return refused("reference_withdrawn",
+			"Make the referenced record valid for this target, or let its route's filter pass it; this is then sent by itself.",
+			"is not to be sent to "+r.TargetName)
+	case found.Verb == record.VerbDelete && (found.Status == postgres.StatusDone || found.Status == postgres.StatusFailed):
+		return refused("reference_deleted",
+			"Restore the referenced record in the source, or let this one refer to another; it is then sent by itself.",
+			"was deleted")
+	case found.Status == postgres.StatusFailed:
+		return refused("reference_failed",
+			"Solve what the referenced record's own notification says; this is then sent by itself.",
+			fmt.Sprintf("failed at %s (%s)", r.TargetName, found.Code))
+	case a.waited() >= a.s.cfg.WaitTTL:
+		return refused("reference_missing",
+			"See why the referenced record is not delivered to this target; this is sent by itself once it is.",
+			fmt.Sprintf("was not delivered to %s within %s", r.TargetName, a.s.cfg.WaitTTL))
+	}
+	return nil
+}
+
+// routed reports whether any route of the tenant makes such objects at the
+// account.
+func (a *attempt) routed(object string) bool {
+	row, s := a.row, a.snapshot
+	app, ok := a.s.deps.Integrations(row.App)
+	if !ok || app.Map == nil {
+		return true // nobody can say
+	}
+	return slices.ContainsFunc(s.Routes(row.Tenant), func(r controlplane.Route) bool {
+		c, ok := s.Connection(row.Tenant, r.Target)
+		return ok && c.App == row.App && c.RemoteAccount == row.RemoteAccount && app.Map.Of(r.Entity) == object
+	})
+}
+
+func (a *attempt) waited() time.Duration {
+	if a.row.WaitingSince.IsZero() {
+		return 0
+	}
+	return a.s.deps.Clock().Sub(a.row.WaitingSince)
 }
 
 // waiting ends an attempt that found no id. The row is looked at again when the
-// id is there; after WaitTTL it fails.
+// id is there, and when the next of the bounds is reached.
 func (a *attempt) waiting(missing []record.Reference) postgres.Finished {
 	first := missing[0]
-	if since := a.row.WaitingSince; !since.IsZero() && a.s.deps.Clock().Sub(since) >= a.s.cfg.WaitTTL {
-		f := a.failed(fault.Refused("reference_missing", "see that the referenced record is routed to this target and delivered",
-			fmt.Errorf("%s waited for %s %s, which was not delivered to %s within %s", a.row.Object, first.Object, first.RecordID, a.row.TargetName, a.s.cfg.WaitTTL)))
-		f.References = missing
-		return f
-	}
 	f := a.end(postgres.EndWaiting, &fault.Error{Code: "reference", Err: fmt.Errorf("for %s %s", first.Object, first.RecordID)})
 	f.Class = ""
 	f.References = missing
+	f.Delay = a.s.cfg.WaitTTL - a.waited()
+	for _, ref := range missing {
+		if _, ok := a.known[a.reference(ref)]; !ok {
+			f.Delay = min(f.Delay, a.s.cfg.ReferenceGrace-a.waited())
+		}
+		if ref.Optional {
+			f.Delay = min(f.Delay, a.s.cfg.OptionalWait-a.waited())
+		}
+	}
+	f.Delay = max(f.Delay, sweepEvery)
 	return f
 }
 

@@ -35,6 +35,11 @@ type Config struct {
 	Tries int
 	// WaitTTL is how long a row may wait for another record's id [24h].
 	WaitTTL time.Duration
+	// ReferenceGrace is how long the record referred to may be unheard of at the
+	// target before somebody is told [5m]; OptionalWait how long a reference that
+	// can be left out is waited for [60s].
+	ReferenceGrace time.Duration
+	OptionalWait   time.Duration
 	// Poll is how often due rows are looked for when nothing told of any [100ms].
 	Poll time.Duration
 }
@@ -47,6 +52,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BackoffMax, 5*time.Minute)
 	setDefault(&c.Tries, 5)
 	setDefault(&c.WaitTTL, 24*time.Hour)
+	setDefault(&c.ReferenceGrace, 5*time.Minute)
+	setDefault(&c.OptionalWait, time.Minute)
 	setDefault(&c.Poll, 100*time.Millisecond)
 	return c
 }

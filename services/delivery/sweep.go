@@ -30,7 +30,7 @@ func (s *Service) sweep(ctx context.Context) error {
 }
 
 func (s *Service) look(ctx context.Context, gauges bool) error {
-	woken, err := s.deps.Rows.WakeWaiting(ctx, s.cfg.WaitTTL)
+	woken, err := s.deps.Rows.WakeWaiting(ctx)
 	if err != nil {
 		return err
 	}
