@@ -244,7 +244,7 @@ func runFetcher(ctx context.Context, p *process) error {
 	client := p.http(fetchConnections)
 	s, err := fetcher.New(fetcher.Config{Grace: p.cfg.FetchDelay}, fetcher.Deps{
 		Fetches: db.Fetches(), Source: source, Codecs: codecs, Inbox: inbox, Replicas: replicas, Snapshots: config,
-		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(), Notifier: db.Deliveries(),
+		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(),
 		Registerer: p.metrics, Log: p.log, Clock: time.Now,
 	})
 	if err != nil {

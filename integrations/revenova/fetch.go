@@ -77,7 +77,7 @@ func (f fetcher) explain(ctx context.Context, c integration.Caller, object strin
 		return
 	}
 	columns := "Id, IsDeleted"
-	if object == "Account" || object == "Contact" {
+	if mergeable(object) {
 		columns += ", MasterRecordId"
 	}
 	answer, err := c.Call(ctx, integration.Request{
@@ -193,6 +193,7 @@ func retrieved(body []byte, ids []string) ([]integration.Fetched, error) {
 // Codes of failures that Fetch looks at again.
 const (
 	codeInvalidField = "sf_invalid_field"
+	codeInvalidType  = "sf_invalid_type"
 	codeMalformedID  = "sf_malformed_id"
 	codeGone         = "sf_gone"
 )
@@ -218,7 +219,7 @@ func (fetcher) Classify(a integration.Answer) error {
 	case "INVALID_FIELD", "INVALID_TYPE":
 		c := codeInvalidField
 		if code == "INVALID_TYPE" {
-			c = "sf_invalid_type"
+			c = codeInvalidType
 		}
 		return fault.Refused(c, "Give the integration's user access to the object and its fields.", fmt.Errorf("%s: %s", code, message))
 	case "MALFORMED_ID":

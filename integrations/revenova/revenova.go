@@ -13,6 +13,7 @@ func New() *integration.Integration {
 		Replicate: replicator{},
 		Normalize: normalizer{},
 		Fetch:     fetcher{},
+		Poll:      poller{},
 	}
 }
 

@@ -11,6 +11,7 @@ package integration
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/canonical"
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -26,6 +27,7 @@ type Integration struct {
 	Replicate Replicator
 	Normalize Normalizer
 	Fetch     Fetcher
+	Poll      Poller
 
 	// As a destination.
 	Map     Mapper
@@ -203,6 +205,27 @@ type Fetcher interface {
 	Batch() int
 	// Classify turns an HTTP answer into nil or a *fault.Error.
 	Classify(a Answer) error
+}
+
+// Poller asks a source app for removals that it does not announce. Calls are
+// classified by the app's Fetcher.
+type Poller interface {
+	// Polled names the objects to ask for.
+	Polled() []string
+	// Gone asks for the records of one object that were removed between two
+	// times. An object that the account does not have has none.
+	Gone(ctx context.Context, c Caller, object string, since, until time.Time) (Gone, error)
+}
+
+// Gone is what was removed.
+type Gone struct {
+	// Records have payloads that say so, with the version of the removal.
+	Records []Fetched
+	// Changed are the local ids of records of the same object that removals
+	// changed unannounced: the winner of a merge.
+	Changed []string
+	// Covered is up to when the answer is whole; the next one begins there.
+	Covered time.Time
 }
 
 // Fetched is one record's answer.

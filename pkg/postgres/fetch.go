@@ -91,7 +91,7 @@ func (f *Fetches) Claim(ctx context.Context, limit int, lease time.Duration) ([]
 		WITH due AS MATERIALIZED (
 			SELECT tenant_id, record_id FROM fetch_lease WHERE next_at <= now() ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
 		)
-		UPDATE fetch_lease l SET epoch = l.epoch + 1, next_at = now() + $2
+		UPDATE fetch_lease l SET epoch = l.epoch + 1, next_at = now() + $2, put_back = false
 		FROM due WHERE l.tenant_id = due.tenant_id AND l.record_id = due.record_id
 		RETURNING l.tenant_id, l.record_id, l.source_app, l.entity_type, l.reason, l.depth, l.requested, l.attempt, l.epoch, l.seq`, limit, lease)
 	if err != nil {
@@ -129,7 +129,7 @@ func (f *Fetches) Answered(ctx context.Context, fetches []*Fetch) error {
 	c := fetchColumns(fetches)
 	err := f.db.inTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			UPDATE fetch_lease l SET next_at = now(), attempt = 0, epoch = 0, code = ''
+			UPDATE fetch_lease l SET next_at = now(), attempt = 0, epoch = 0, code = '', detail = ''
 			FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS u(tenant_id, record_id, epoch, seq)
 			WHERE l.tenant_id = u.tenant_id AND l.record_id = u.record_id AND l.epoch = u.epoch AND l.seq > u.seq`, c.tenants, c.records, c.epochs, c.seqs)
 		if err != nil {
@@ -148,12 +148,12 @@ func (f *Fetches) Answered(ctx context.Context, fetches []*Fetch) error {
 
 // Again puts fetches back, to be asked for after delay. spend counts it as an
 // attempt.
-func (f *Fetches) Again(ctx context.Context, fetches []*Fetch, delay time.Duration, code string, spend bool) error {
+func (f *Fetches) Again(ctx context.Context, fetches []*Fetch, delay time.Duration, code, detail string, spend bool) error {
 	c := fetchColumns(fetches)
 	_, err := f.db.pool.Exec(ctx, `
-		UPDATE fetch_lease l SET next_at = now() + $5, code = $6, attempt = l.attempt + CASE WHEN $7 THEN 1 ELSE 0 END
+		UPDATE fetch_lease l SET next_at = now() + $5, code = $6, detail = $8, put_back = true, attempt = l.attempt + CASE WHEN $7 THEN 1 ELSE 0 END
 		FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS u(tenant_id, record_id, epoch, seq)
-		WHERE l.tenant_id = u.tenant_id AND l.record_id = u.record_id AND l.epoch = u.epoch`, c.tenants, c.records, c.epochs, c.seqs, delay, code, spend)
+		WHERE l.tenant_id = u.tenant_id AND l.record_id = u.record_id AND l.epoch = u.epoch`, c.tenants, c.records, c.epochs, c.seqs, delay, code, spend, clip(detail))
 	if err != nil {
 		return fmt.Errorf("postgres: put fetches back: %w", err)
 	}

@@ -141,6 +141,7 @@ type rig struct {
 	mu     sync.Mutex
 	events []record.GatewayEvent
 	known  map[record.Key]bool
+	states map[record.Key]*record.Replica
 }
 
 func newRig(t *testing.T) *rig {
@@ -176,6 +177,18 @@ func (r *rig) Live(_ context.Context, keys []record.Key) (map[record.Key]bool, e
 	return out, nil
 }
 
+func (r *rig) Replicas(_ context.Context, keys []record.Key) (map[record.Key]*record.Replica, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[record.Key]*record.Replica{}
+	for _, k := range keys {
+		if state := r.states[k]; state != nil {
+			out[k] = state
+		}
+	}
+	return out, nil
+}
+
 func (r *rig) Current() *controlplane.Snapshot {
 	return controlplane.NewSnapshot(1, time.Now(), []controlplane.Tenant{{ID: "envoy", Slug: "envoy"}},
 		[]controlplane.Connection{{Tenant: "envoy", Name: "TMS", App: "tms", BaseURL: r.tms.URL, RemoteAccount: "org"}}, nil, nil)
@@ -188,7 +201,7 @@ func (r *rig) start(grace time.Duration) *Service {
 	client := httpapi.New(httpapi.Config{Allowed: []string{strings.TrimPrefix(r.tms.URL, "http://")}, Timeout: 10 * time.Second})
 	r.t.Cleanup(client.Close)
 	s, err := New(Config{Grace: grace, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Poll: 5 * time.Millisecond}, Deps{
-		Fetches: r.fetches, Codecs: r.codecs, Inbox: r, Replicas: r, Snapshots: r, HTTP: client, Credentials: r, Notifier: r.notes,
+		Fetches: r.fetches, Codecs: r.codecs, Inbox: r, Replicas: r, Snapshots: r, HTTP: client, Credentials: r,
 		Integrations: func(app string) (*integration.Integration, bool) {
 			return &integration.Integration{App: "tms", Fetch: tmsFetcher{}, Normalize: tmsFetcher{}}, app == "tms"
 		},

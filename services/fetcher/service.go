@@ -36,6 +36,9 @@ type Config struct {
 	InFlight int
 	// Poll is how often due rows are looked for [200ms].
 	Poll time.Duration
+	// Removals is how often each connection is asked for removals that its app
+	// does not announce [15m].
+	Removals time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -46,6 +49,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Tries, 5)
 	setDefault(&c.InFlight, 16)
 	setDefault(&c.Poll, 200*time.Millisecond)
+	setDefault(&c.Removals, 15*time.Minute)
 	return c
 }
 
@@ -69,6 +73,8 @@ type Inbox interface {
 // is not ready, never that a record is absent.
 type Replicas interface {
 	Live(ctx context.Context, keys []record.Key) (map[record.Key]bool, error)
+	// Replicas returns the ones that are known.
+	Replicas(ctx context.Context, keys []record.Key) (map[record.Key]*record.Replica, error)
 }
 
 // Snapshots is the control plane as this process knows it.
@@ -86,11 +92,6 @@ type Limiter interface {
 	Take(ctx context.Context, key string, rate, burst float64, n int) (ok bool, wait time.Duration, err error)
 }
 
-// Notifier opens a notification, once for equal fingerprints.
-type Notifier interface {
-	Notify(ctx context.Context, n *record.Notification) error
-}
-
 // Deps are what the service is made of.
 type Deps struct {
 	Fetches      *postgres.Fetches
@@ -103,7 +104,6 @@ type Deps struct {
 	HTTP         *httpapi.Client
 	Credentials  Credentials
 	Limiter      Limiter
-	Notifier     Notifier
 	Registerer   prometheus.Registerer
 	Log          *slog.Logger
 	Clock        func() time.Time
@@ -133,6 +133,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return s.deps.Source.Run(running, s.handle) })
 	}
 	g.Go(func() error { return s.work(running) })
+	g.Go(func() error { return s.watch(running) })
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return nil

@@ -132,8 +132,18 @@ func (s *Service) due(ctx context.Context) ([]*batch, error) {
 			return nil, err
 		}
 	}
+	blocked, err := s.blocked(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []*batch
 	for _, g := range groups {
+		if b, ok := blocked[source{g.tenant, g.app}]; ok {
+			if err := s.deps.Fetches.Again(ctx, g.fetches, b.RetryAt.Sub(s.deps.Clock()), b.Code, b.Detail, false); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		for chunk := range slices.Chunk(g.fetches, max(1, g.fetcher.Batch())) {
 			b := *g
 			b.fetches = chunk
@@ -221,6 +231,9 @@ func (s *Service) fetch(ctx context.Context, b *batch) error {
 		return s.failed(ctx, b, fault.Of(err))
 	}
 	s.metrics.calls.WithLabelValues(b.app, "", "").Inc()
+	if err := s.answered(ctx, b); err != nil {
+		return err
+	}
 	var events []record.GatewayEvent
 	var settled []*postgres.Fetch
 	for _, a := range answers {
@@ -306,13 +319,16 @@ func (s *Service) failed(ctx context.Context, b *batch, f *fault.Error) error {
 		if int(attempt)+1 >= s.cfg.Tries {
 			return s.fail(ctx, b.fetches, f.Error())
 		}
-	case fault.Auth:
-		s.notify(ctx, b, f)
-		// The clock of a dead credential stands still: no attempt is spent.
-		return s.deps.Fetches.Again(ctx, b.fetches, s.cfg.BackoffMax/5, f.Code, false)
-	case fault.Retryable:
+	case fault.Auth, fault.Retryable:
+		if pause, ok := s.cause(f); ok {
+			// Its clock stands still: no attempt is spent.
+			if err := s.block(ctx, b, f, pause); err != nil {
+				return err
+			}
+			return s.deps.Fetches.Again(ctx, b.fetches, pause, f.Code, f.Error(), false)
+		}
 	}
-	return s.deps.Fetches.Again(ctx, b.fetches, s.backoff(int(attempt), f.After), f.Code, true)
+	return s.deps.Fetches.Again(ctx, b.fetches, s.backoff(int(attempt), f.After), f.Code, f.Error(), true)
 }
 
 // split asks for the halves of a batch that was refused as a whole, so that one
@@ -336,23 +352,6 @@ func (s *Service) backoff(attempt int, after time.Duration) time.Duration {
 	}
 	d -= time.Duration(rand.Float64() * float64(d) / 2) // #nosec G404 -- jitter
 	return max(d, after)
-}
-
-func (s *Service) notify(ctx context.Context, b *batch, f *fault.Error) {
-	if s.deps.Notifier == nil {
-		return
-	}
-	remedy := f.Remedy
-	if remedy == "" {
-		remedy = fmt.Sprintf("re-authorise connection %q: apply it with fresh credentials; what waits is then fetched", b.connection.Name)
-	}
-	err := s.deps.Notifier.Notify(ctx, &record.Notification{
-		TenantID: b.tenant, SourceApp: b.app, Audience: record.AudienceSupport, Stage: "fetcher", Class: f.Class.String(), Code: f.Code,
-		Message: f.Error(), Remedy: remedy, Target: b.connection.Name, Fingerprint: "fetcher/" + b.connection.Name + "/auth", At: s.deps.Clock(),
-	})
-	if err != nil {
-		s.log.Warn("notification not stored", "error", err.Error())
-	}
 }
 
 // caller makes calls over the batch's connection.
