@@ -208,15 +208,20 @@ func (d *devPlatform) awaitReady(ctx context.Context) error {
 
 func (d *devPlatform) logger(stderr io.Writer, o devOptions) (*slog.Logger, func(), error) {
 	if o.verbose {
-		log, err := app.NewLogger(stderr, d.cfg)
-		return log, func() {}, err
+		return app.NewLogger(stderr, d.cfg)
 	}
 	f, err := os.OpenFile(d.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := app.NewLogger(f, d.cfg)
-	return log, func() { _ = f.Close() }, err
+	log, flush, err := app.NewLogger(f, d.cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return log, func() {
+		flush()
+		_ = f.Close()
+	}, nil
 }
 
 // environ are the variables that let services be started one by one on d's

@@ -135,10 +135,11 @@ func (s service) command(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, err := app.NewLogger(e.err, cfg)
+			log, flush, err := app.NewLogger(e.err, cfg)
 			if err != nil {
 				return &usageError{err}
 			}
+			defer flush()
 			registry, probes := app.NewRegistry(), &app.Probes{}
 			p, err := newProcess(s.name, cfg, log, registry, probes)
 			if err != nil {

@@ -24,10 +24,11 @@ func newSandboxCommand(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, err := app.NewLogger(e.err, cfg)
+			log, flush, err := app.NewLogger(e.err, cfg)
 			if err != nil {
 				return &usageError{err}
 			}
+			defer flush()
 			return stopped(c.Context(), runSandbox(c.Context(), cfg, cfg.Listen, log.With(slog.String("service", "sandbox"))))
 		},
 	}

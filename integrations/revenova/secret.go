@@ -8,6 +8,9 @@ import "strings"
 // recognised in any case; where the end of a value cannot be found, everything
 // behind it is dropped.
 func withoutSession(body string) string {
+	if !mentionsSession(body) {
+		return body
+	}
 	lower := strings.ToLower(body)
 	if len(lower) != len(body) { // case folding moved offsets: fold ASCII only
 		lower = asciiLower(body)
@@ -35,6 +38,24 @@ func withoutSession(body string) string {
 	}
 	b.WriteString(body[done:])
 	return b.String()
+}
+
+// mentionsSession looks for the word in any case. Most bodies do not have it,
+// and need no copy in lower case. Every seventh byte is enough to look at: the
+// word covers one, and its letters say where it would begin.
+func mentionsSession(body string) bool {
+	const word = "session"
+	for i := len(word) - 1; i < len(body); i += len(word) {
+		for at := range len(word) {
+			if body[i]|0x20 != word[at] {
+				continue
+			}
+			if from := i - at; from+len(word) <= len(body) && strings.EqualFold(body[from:from+len(word)], word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func asciiLower(s string) string {

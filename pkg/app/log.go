@@ -1,26 +1,97 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"time"
 )
 
-// NewLogger makes the process's logger.
-func NewLogger(w io.Writer, c Config) (*slog.Logger, error) {
+// NewLogger makes the process's logger. Lines below warnings are written
+// together, at the latest after a tenth of a second: each record leaves one, and
+// a system call for each would cost more than the line. A warning writes what is
+// before it at once. flush writes the rest; call it at the end.
+func NewLogger(w io.Writer, c Config) (log *slog.Logger, flush func(), err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, fmt.Errorf("FLUXNEX_LOG_LEVEL: %q is none of debug, info, warn, error", c.LogLevel)
+		return nil, nil, fmt.Errorf("FLUXNEX_LOG_LEVEL: %q is none of debug, info, warn, error", c.LogLevel)
 	}
 	opts := &slog.HandlerOptions{Level: level}
+	lines := &lineWriter{w: w}
 	var h slog.Handler
 	switch c.LogFormat {
 	case "json":
-		h = slog.NewJSONHandler(w, opts)
+		h = slog.NewJSONHandler(lines, opts)
 	case "text":
-		h = slog.NewTextHandler(w, opts)
+		h = slog.NewTextHandler(lines, opts)
 	default:
-		return nil, fmt.Errorf("FLUXNEX_LOG_FORMAT: %q is neither json nor text", c.LogFormat)
+		return nil, nil, fmt.Errorf("FLUXNEX_LOG_FORMAT: %q is neither json nor text", c.LogFormat)
 	}
-	return slog.New(h), nil
+	return slog.New(&flushingHandler{h, lines}), lines.flush, nil
+}
+
+const (
+	logDelay = 100 * time.Millisecond
+	logBytes = 64 << 10
+)
+
+// lineWriter collects lines. What cannot be written is lost, as it is with a
+// logger that does not collect.
+type lineWriter struct {
+	mu      sync.Mutex
+	w       io.Writer
+	pending []byte
+	timed   bool // a flush is on its way
+}
+
+func (l *lineWriter) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = append(l.pending, line...)
+	switch {
+	case len(l.pending) >= logBytes:
+		l.write()
+	case !l.timed:
+		l.timed = true
+		time.AfterFunc(logDelay, l.flush)
+	}
+	return len(line), nil
+}
+
+func (l *lineWriter) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timed = false
+	l.write()
+}
+
+func (l *lineWriter) write() {
+	if len(l.pending) > 0 {
+		_, _ = l.w.Write(l.pending)
+		l.pending = l.pending[:0]
+	}
+}
+
+// flushingHandler writes at once what somebody may be waiting for.
+type flushingHandler struct {
+	slog.Handler
+	lines *lineWriter
+}
+
+func (h *flushingHandler) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		h.lines.flush()
+	}
+	return err
+}
+
+func (h *flushingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &flushingHandler{h.Handler.WithAttrs(attrs), h.lines}
+}
+
+func (h *flushingHandler) WithGroup(name string) slog.Handler {
+	return &flushingHandler{h.Handler.WithGroup(name), h.lines}
 }

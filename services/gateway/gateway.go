@@ -72,6 +72,7 @@ type Gateway struct {
 	deps    Deps
 	metrics *metrics
 	local   *localLimiter
+	shares  *shares
 	keys    *keyCache
 	dir     atomic.Pointer[directory]
 }
@@ -99,7 +100,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if cfg.Drain <= 0 {
 		cfg.Drain = defaultDrain
 	}
-	g := &Gateway{cfg: cfg, deps: deps, local: newLocalLimiter(), keys: newKeyCache(deps.Secrets, deps.Now)}
+	g := &Gateway{cfg: cfg, deps: deps, local: newLocalLimiter(), shares: newShares(), keys: newKeyCache(deps.Secrets, deps.Now)}
 	var err error
 	if g.metrics, err = newMetrics(deps.Metrics); err != nil {
 		return nil, err

@@ -10,8 +10,15 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
-// sharedLimitTimeout bounds what a slow limiter may cost a webhook.
-const sharedLimitTimeout = 100 * time.Millisecond
+const (
+	// sharedLimitTimeout bounds what a slow limiter may cost a webhook.
+	sharedLimitTimeout = 100 * time.Millisecond
+	// A process takes tokens for sharesPerSecond-th of a second at once: one
+	// question to the shared limiter for many webhooks. What it has not used
+	// after shareLasts it gives up, so that an idle process keeps nobody waiting.
+	sharesPerSecond = 50
+	shareLasts      = 100 * time.Millisecond
+)
 
 // admit takes one token of the tenant's webhook rate. Where the shared limiter
 // cannot answer, this process's own bucket decides alone: a webhook is never
@@ -23,13 +30,64 @@ func (g *Gateway) admit(ctx context.Context, tenant *controlplane.Tenant, perSec
 	if g.deps.Limiter == nil {
 		return true, 0
 	}
+	return g.shares.of(tenant.ID).take(ctx, g, "webhooks:"+string(tenant.ID), perSecond)
+}
+
+// shares are this process's tokens of each tenant's shared bucket.
+type shares struct {
+	mu       sync.Mutex
+	byTenant map[record.TenantID]*share
+}
+
+func newShares() *shares { return &shares{byTenant: map[record.TenantID]*share{}} }
+
+func (s *shares) of(tenant record.TenantID) *share {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.byTenant[tenant]
+	if out == nil {
+		out = &share{}
+		s.byTenant[tenant] = out
+	}
+	return out
+}
+
+// share is one tenant's. Its lock is held while the limiter is asked: webhooks
+// that come meanwhile take from what it answers.
+type share struct {
+	mu     sync.Mutex
+	tokens int
+	until  time.Time // when the tokens are given up
+	alone  time.Time // until when the limiter is not asked, after an error
+}
+
+func (s *share) take(ctx context.Context, g *Gateway, bucket string, perSecond float64) (ok bool, after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := g.deps.Now()
+	if now.Before(s.alone) {
+		return true, 0
+	}
+	if s.tokens > 0 && now.Before(s.until) {
+		s.tokens--
+		return true, 0
+	}
 	ctx, cancel := context.WithTimeout(ctx, sharedLimitTimeout)
 	defer cancel()
-	ok, after, err := g.deps.Limiter.Take(ctx, "webhooks:"+string(tenant.ID), perSecond, max(1, perSecond), 1)
+	n := max(1, int(perSecond/sharesPerSecond))
+	ok, after, err := g.deps.Limiter.Take(ctx, bucket, perSecond, max(1, perSecond), n)
+	if err == nil && !ok && n > 1 {
+		n = 1
+		ok, after, err = g.deps.Limiter.Take(ctx, bucket, perSecond, max(1, perSecond), n)
+	}
 	if err != nil {
+		s.alone = now.Add(shareLasts)
 		g.metrics.limiterErrors.Inc()
 		g.deps.Log.LogAttrs(ctx, slog.LevelDebug, "shared limiter does not answer; this process limits alone", slog.Any("error", err))
 		return true, 0
+	}
+	if ok {
+		s.tokens, s.until = n-1, now.Add(shareLasts)
 	}
 	return ok, after
 }
