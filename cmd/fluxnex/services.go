@@ -147,6 +147,10 @@ func runDelivery(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	inbox, err := p.inbox(codecs)
+	if err != nil {
+		return err
+	}
 	var topics []string
 	for _, a := range destinationApps() {
 		topics = append(topics, p.kafka.Topics().Outbound(a))
@@ -164,7 +168,7 @@ func runDelivery(ctx context.Context, p *process) error {
 				Kafka: p.kafka, Group: "delivery", Topics: topics, MaxBatch: deliveryBatch, StartOffsets: start,
 			}, p.log)
 		},
-		Codecs: codecs, Producer: producer, Topics: p.kafka.Topics(), Snapshots: config,
+		Codecs: codecs, Producer: producer, Inbox: inbox, Topics: p.kafka.Topics(), Snapshots: config,
 		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(),
 		Registerer: p.metrics, Log: p.log, Clock: time.Now, Owner: processName(),
 	})

@@ -49,6 +49,11 @@ type Finished struct {
 	Result       *record.DeliveryResult // to publish; nil = nothing worth telling
 	Notification *record.Notification
 	DeadLetter   *record.DeadLetter
+	// Notice is opened after everything up to this revision was closed: it stays
+	// until the next state passes.
+	Notice *record.Notification
+	// Found is what the destination was seen to hold, for the gateway topic.
+	Found *record.GatewayEvent
 }
 
 // Finish ends claims, and writes in the same transaction what the world is
@@ -227,7 +232,7 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 	var settled, created []int64
 	var lanes []int32
 	var destinations []string
-	var results, deadLetters [][]byte
+	var results, deadLetters, found [][]byte
 	for _, f := range kept {
 		if !f.Doubt {
 			settled = append(settled, f.Row.ID)
@@ -249,6 +254,9 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 		if deadLetters, err = appendJSON(deadLetters, f.DeadLetter); err != nil {
 			return err
 		}
+		if found, err = appendJSON(found, f.Found); err != nil {
+			return err
+		}
 		if f.Notification != nil {
 			if err := queueNotification(batch, f.Notification); err != nil {
 				return err
@@ -264,6 +272,7 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 	}
 	queueOutbox(batch, OutboxResult, results)
 	queueOutbox(batch, OutboxDeadLetter, deadLetters)
+	queueOutbox(batch, OutboxGateway, found)
 	resolved := queueClose(batch, kept)
 	if batch.Len() == 0 {
 		return nil
@@ -271,7 +280,26 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("postgres: finish: %w", err)
 	}
-	return tellClosed(ctx, tx, kept, *resolved)
+	if err := tellClosed(ctx, tx, kept, *resolved); err != nil {
+		return err
+	}
+	return openNotices(ctx, tx, kept)
+}
+
+func openNotices(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
+	for _, f := range kept {
+		if f.Notice == nil {
+			continue
+		}
+		args, err := notificationArgs(f.Notice)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, openNotification, args...); err != nil {
+			return fmt.Errorf("postgres: notification: %w", err)
+		}
+	}
+	return nil
 }
 
 func appendJSON[T any](values [][]byte, v *T) ([][]byte, error) {

@@ -16,6 +16,7 @@ const (
 	OutboxResult       OutboxKind = "result"       // record.DeliveryResult
 	OutboxNotification OutboxKind = "notification" // record.Notification
 	OutboxDeadLetter   OutboxKind = "dead_letter"  // record.DeadLetter
+	OutboxGateway      OutboxKind = "gateway"      // record.GatewayEvent
 )
 
 // OutboxMessage is one message to publish. Messages of one row have ascending

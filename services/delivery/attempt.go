@@ -55,11 +55,14 @@ type attempt struct {
 	op       integration.Operation
 	wanted   []byte              // digest of the state, with references, before any merge
 	progress *integration.Remote // outcome of the step before, not stored yet
+	found    *integration.Remote // what the destination was seen to hold
 	step     int
 	rebases  int
 	healed   bool // Recover was asked
 	sent     bool // a call may have reached the destination
 	doubt    bool // a stored request has no known outcome
+
+	overwritten []string // fields that somebody had changed there
 }
 
 func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot, fallback *controlplane.Connection, deadline time.Time) *attempt {
@@ -95,6 +98,7 @@ func (a *attempt) run(ctx, work context.Context) {
 		return
 	}
 	a.describe(&f)
+	a.tell(&f)
 	// A finish past the lease still matters: it asks for a resend.
 	finish, cancelFinish := context.WithDeadline(work, a.deadline.Add(a.s.cfg.Margin+finishGrace))
 	defer cancelFinish()

@@ -3,9 +3,16 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
 // heal tries to get past a refusal by itself: a stale version by fetching and
@@ -37,15 +44,43 @@ func (a *attempt) rebase(ctx context.Context, refusal error) (bool, error) {
 		a.op.Applied = nil // gone: create it anew
 		return true, nil
 	}
+	a.found = theirs
 	payload, overwritten, err := a.deliver.Merge(a.op, *theirs)
 	if err != nil {
 		return false, err
 	}
-	if len(overwritten) > 0 {
-		a.s.log.Info("destination edits overwritten", "tenant", a.row.Tenant, "record", a.row.RecordID, "target", a.row.TargetName, "fields", overwritten)
+	for _, field := range overwritten {
+		if !slices.Contains(a.overwritten, field) {
+			a.overwritten = append(a.overwritten, field)
+		}
 	}
 	a.op.Payload, a.op.Applied = payload, theirs
 	return true, nil
+}
+
+// tell adds what a look at the destination showed: the record as it was there,
+// and, once they are, which of somebody's edits were written over.
+func (a *attempt) tell(f *postgres.Finished) {
+	if a.found == nil {
+		return
+	}
+	if app, ok := a.s.deps.Integrations(a.row.App); ok && app.Replicate != nil && a.s.deps.Inbox != nil && a.found.Body != nil {
+		f.Found = &record.GatewayEvent{
+			TenantID: a.row.Tenant, SourceApp: a.row.App, RecordID: record.NewID(a.row.App, a.found.Type+":"+a.found.ID),
+			GatewayID: "gw-" + uuid.NewString(), Origin: record.OriginDestination, ReceivedAt: a.s.deps.Clock(),
+			Format: "rest", ContentType: "application/json", Outcome: record.OutcomePayload, Payload: a.found.Body,
+		}
+	}
+	if f.Ending != postgres.EndApplied || len(a.overwritten) == 0 {
+		return
+	}
+	slices.Sort(a.overwritten)
+	f.Notice = a.notification(record.AudienceCustomer, &fault.Error{
+		Class: fault.Conflict, Code: "fields_overwritten",
+		Remedy: "Nothing need be done. Where the destination's value is right, correct the source record, or take the field out of the mapping.",
+		Err: fmt.Errorf("somebody had changed %s of %s %s at %s; the newer values from %s were written over that",
+			strings.Join(a.overwritten, ", "), a.found.Type, a.found.ID, a.row.TargetName, a.row.SourceApp),
+	})
 }
 
 func (a *attempt) recoverRefusal(ctx context.Context, refusal error) (bool, error) {

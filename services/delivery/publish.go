@@ -52,10 +52,21 @@ func (s *Service) publishSome(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	out := make([]kafka.Message, 0, len(messages))
+	var found []record.GatewayEvent
 	ids := make([]int64, len(messages))
 	for i, m := range messages {
 		ids[i] = m.ID
-		msg, err := s.message(m)
+		var msg kafka.Message
+		var err error
+		if m.Kind == postgres.OutboxGateway {
+			var e *record.GatewayEvent
+			if e, err = decodeOutbox[record.GatewayEvent](m); err == nil {
+				found = append(found, *e)
+				continue
+			}
+		} else {
+			msg, err = s.message(m)
+		}
 		if err != nil {
 			// It would stand before all others for ever; the row itself has what it told.
 			s.log.Error("outbox message dropped", "id", m.ID, "kind", string(m.Kind), "error", err.Error())
@@ -65,6 +76,11 @@ func (s *Service) publishSome(ctx context.Context) (int, error) {
 	}
 	if _, err := s.deps.Producer.Send(ctx, out...); err != nil {
 		return 0, fmt.Errorf("delivery: publish: %w", err)
+	}
+	if len(found) > 0 && s.deps.Inbox != nil {
+		if _, err := s.deps.Inbox.Send(ctx, found, nil); err != nil {
+			return 0, fmt.Errorf("delivery: publish what destinations hold: %w", err)
+		}
 	}
 	if err := s.deps.Rows.Published(ctx, ids); err != nil {
 		return 0, err

@@ -75,6 +75,11 @@ type Producer interface {
 	Send(ctx context.Context, msgs ...kafka.Message) ([]kafka.Position, error)
 }
 
+// Inbox writes the gateway topic.
+type Inbox interface {
+	Send(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) ([]kafka.Position, error)
+}
+
 // Snapshots is the control plane as this process knows it.
 type Snapshots interface {
 	Current() *controlplane.Snapshot
@@ -100,6 +105,7 @@ type Deps struct {
 	Source       func(start StartOffsets) (Source, error) // nil: nothing is consumed
 	Codecs       *schemas.Codecs
 	Producer     Producer
+	Inbox        Inbox // nil: what destinations hold is not told
 	Topics       record.Topics
 	Snapshots    Snapshots
 	Integrations func(app string) (*integration.Integration, bool)

@@ -216,6 +216,9 @@ type shopDeliverer struct {
 	unlooked atomic.Bool // what Resolve looks by is not there until Recover made it
 	blind    bool        // Resolve finds nothing: only the request id saves it
 	limits   integration.Limits
+	probes   atomic.Int64
+	// overwritten is what Merge says of every object.
+	overwritten []string
 }
 
 func (d *shopDeliverer) Prepare(op integration.Operation) (integration.Step, error) {
@@ -319,15 +322,21 @@ func (d *shopDeliverer) Latest(ctx context.Context, c integration.Caller, op int
 	if err != nil || o == nil {
 		return nil, err
 	}
-	return &integration.Remote{Type: o.Type, ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active}, nil
+	body, err := json.Marshal(o)
+	return &integration.Remote{Type: o.Type, ID: o.ID, Version: strconv.Itoa(o.Version), Active: o.Active, Body: body}, err
 }
 
 func (d *shopDeliverer) Merge(op integration.Operation, _ integration.Remote) ([]byte, []string, error) {
-	return op.Payload, nil, nil
+	return op.Payload, d.overwritten, nil
 }
 
-func (d *shopDeliverer) Probe(context.Context, integration.Caller, integration.Account) (string, error) {
-	return "", nil
+func (d *shopDeliverer) Probe(ctx context.Context, c integration.Caller, a integration.Account) (string, error) {
+	d.probes.Add(1)
+	answer, err := c.Call(ctx, integration.Request{Method: http.MethodGet, Path: "/" + a.Remote + "/objects", Query: "record=none"})
+	if err != nil && answer.Status != http.StatusNotFound {
+		return "", err
+	}
+	return a.Remote, nil
 }
 func (d *shopDeliverer) OAuth() *integration.OAuth  { return nil }
 func (d *shopDeliverer) Limits() integration.Limits { return d.limits }
