@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
@@ -155,6 +156,7 @@ func (r *Runner) Run(ctx context.Context) error {
 var errCrash = errors.New("crash")
 
 func (r *Runner) at(point string) error {
+	failpoint.Hit(point)
 	if r.failpoint == nil {
 		return nil
 	}

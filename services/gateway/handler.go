@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
@@ -109,6 +110,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	if err := g.send(deadline, events, headers); err != nil {
 		return failed("not_persisted", err)
 	}
+	failpoint.Hit("gateway-persisted")
 	ids := make([]string, len(events))
 	for i := range events {
 		ids[i] = events[i].GatewayID

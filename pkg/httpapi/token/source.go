@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/httpapi"
 	"github.com/fluxnex/fluxnex/pkg/integration"
@@ -301,12 +302,14 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 			return nil, err
 		}
 		got, fresh = answer[FieldAccessToken], true
+		failpoint.Hit("token-answered")
 		return answer, nil
 	})
 	now := a.s.clock()
 	if err == nil {
 		h.set(got, fresh, now)
 		if fresh {
+			failpoint.Hit("token-stored")
 			a.s.refreshes.WithLabelValues(a.c.App, "refreshed").Inc()
 		}
 		return nil
