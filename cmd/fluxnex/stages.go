@@ -133,7 +133,7 @@ func runNormalizer(ctx context.Context, p *process) error {
 	topics := p.kafka.Topics()
 	s := normalizer.New(normalizer.Config{Topics: topics, WaitTTL: p.cfg.WaitTTL}, normalizer.Deps{
 		Codecs: codecs, Integrations: lookup, Control: config, Dependents: rdb.Dependents(),
-		Replicas: replicas, Inbox: inbox, Log: p.log, Now: time.Now,
+		Replicas: replicas, Sources: db.Fetches(), Inbox: inbox, Log: p.log, Now: time.Now,
 	})
 	r, err := p.runner(s, topics.Replica(), codecs, rdb, func(c *stage.Config) {
 		c.Changelog, c.ChangelogView = topics.Canonical(), stage.ViewCanonical

@@ -101,18 +101,20 @@ func (d *Dependents) ClearWaiting(ctx context.Context, waits []Wait) error {
 	})
 }
 
-// Overdue returns up to limit records of a partition that have waited since
-// before the given time, longest first.
-func (d *Dependents) Overdue(ctx context.Context, partition int32, before time.Time, limit int64) ([]record.Key, error) {
-	keys, err := d.c.rdb.ZRangeByScore(ctx, d.waiting(partition), &goredis.ZRangeBy{
-		Min: "-inf", Max: "(" + strconv.FormatInt(before.UnixMilli(), 10), Count: limit,
+// Waiting returns up to limit records of a partition that have waited since
+// before the given time, longest first, without the first skip of them.
+func (d *Dependents) Waiting(ctx context.Context, partition int32, before time.Time, skip, limit int64) ([]Wait, error) {
+	found, err := d.c.rdb.ZRangeByScoreWithScores(ctx, d.waiting(partition), &goredis.ZRangeBy{
+		Min: "-inf", Max: "(" + strconv.FormatInt(before.UnixMilli(), 10), Offset: skip, Count: limit,
 	}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read waiting records: %w", err)
 	}
-	out := make([]record.Key, len(keys))
-	for i, k := range keys {
-		out[i] = record.Key(k)
+	out := make([]Wait, 0, len(found))
+	for _, z := range found {
+		if key, ok := z.Member.(string); ok {
+			out = append(out, Wait{Partition: partition, Key: record.Key(key), Since: time.UnixMilli(int64(z.Score))})
+		}
 	}
 	return out, nil
 }

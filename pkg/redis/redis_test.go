@@ -240,12 +240,15 @@ func TestDependents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		overdue, err := d.Overdue(ctx, 2, at.Add(time.Millisecond), 10)
-		if err != nil || len(overdue) != 2 || overdue[0] != "acme/b" || overdue[1] != "acme/a" {
+		overdue, err := d.Waiting(ctx, 2, at.Add(time.Millisecond), 0, 10)
+		if err != nil || len(overdue) != 2 || overdue[0].Key != "acme/b" || overdue[1].Key != "acme/a" || !overdue[1].Since.Equal(at) {
 			t.Errorf("overdue %v, %v; want b, then a", overdue, err)
 		}
-		if none, err := d.Overdue(ctx, 3, at.Add(time.Hour), 10); err != nil || len(none) != 0 {
-			t.Errorf("overdue after clearing %v, %v", none, err)
+		if rest, err := d.Waiting(ctx, 2, at.Add(time.Millisecond), 1, 10); err != nil || len(rest) != 1 || rest[0].Key != "acme/a" {
+			t.Errorf("without the first %v, %v; want a", rest, err)
+		}
+		if none, err := d.Waiting(ctx, 3, at.Add(time.Hour), 0, 10); err != nil || len(none) != 0 {
+			t.Errorf("waiting after clearing %v, %v", none, err)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
 	"github.com/fluxnex/fluxnex/pkg/stage"
@@ -42,6 +43,7 @@ type bench struct {
 	replicas   map[record.Key][]byte
 	canonicals map[record.Key][]byte
 	uses       []redis.Use
+	blocks     []postgres.Block
 	waiting    map[record.Key]time.Time
 	onAdd      func() // between registering and looking again
 	woken      []record.GatewayEvent
@@ -67,7 +69,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b.stage = normalizer.New(normalizer.Config{}, normalizer.Deps{
-		Codecs: b.codecs, Integrations: lookup, Control: b, Dependents: b, Replicas: b, Inbox: b,
+		Codecs: b.codecs, Integrations: lookup, Control: b, Dependents: b, Replicas: b, Sources: b, Inbox: b,
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now },
 	})
 	return b
@@ -82,7 +84,7 @@ func (b *bench) Current() *controlplane.Snapshot {
 
 func (b *bench) Refresh(context.Context, int64) error { return errors.New("there is no newer one") }
 
-// Add, SetWaiting, ClearWaiting and Overdue are Redis.
+// Add, SetWaiting, ClearWaiting and Waiting are Redis.
 func (b *bench) Add(_ context.Context, uses []redis.Use) error {
 	if b.away {
 		return errors.New("redis is away")
@@ -108,15 +110,18 @@ func (b *bench) ClearWaiting(_ context.Context, waits []redis.Wait) error {
 	return nil
 }
 
-func (b *bench) Overdue(_ context.Context, _ int32, before time.Time, _ int64) ([]record.Key, error) {
-	var out []record.Key
+func (b *bench) Waiting(_ context.Context, _ int32, before time.Time, skip, _ int64) ([]redis.Wait, error) {
+	var out []redis.Wait
 	for k, since := range b.waiting {
-		if since.Before(before) {
-			out = append(out, k)
+		if since.Before(before) && skip == 0 {
+			out = append(out, redis.Wait{Key: k, Since: since})
 		}
 	}
 	return out, nil
 }
+
+// Blocks is when sources could not be asked.
+func (b *bench) Blocks(context.Context) ([]postgres.Block, error) { return b.blocks, nil }
 
 // Replicas is the replica view, now.
 func (b *bench) Replicas(ctx context.Context, keys []record.Key) (map[record.Key]*record.Replica, error) {

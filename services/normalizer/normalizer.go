@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
@@ -42,7 +43,7 @@ type Dependents interface {
 	Add(ctx context.Context, uses []redis.Use) error
 	SetWaiting(ctx context.Context, waits []redis.Wait) error
 	ClearWaiting(ctx context.Context, waits []redis.Wait) error
-	Overdue(ctx context.Context, partition int32, before time.Time, limit int64) ([]record.Key, error)
+	Waiting(ctx context.Context, partition int32, before time.Time, skip, limit int64) ([]redis.Wait, error)
 }
 
 // Replicas reads the replica view of any partition, now.
@@ -64,6 +65,7 @@ type Deps struct {
 	Control      Control
 	Dependents   Dependents
 	Replicas     Replicas
+	Sources      Sources
 	Inbox        Inbox
 	Log          *slog.Logger
 	Now          func() time.Time
@@ -71,8 +73,9 @@ type Deps struct {
 
 // Stage implements stage.Stage.
 type Stage struct {
-	cfg  Config
-	deps Deps
+	cfg   Config
+	deps  Deps
+	stood atomic.Pointer[standstill]
 }
 
 // New is the stage; a runner runs it, and somebody calls [Stage.WakeOverdue]

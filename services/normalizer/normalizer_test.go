@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/canonical"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/stage"
 	"github.com/fluxnex/fluxnex/services/normalizer"
@@ -132,6 +133,40 @@ func TestWaitingEndsWithOneNotification(t *testing.T) {
 	if b.notes() != "resolved" {
 		t.Errorf("notifications %q", b.notes())
 	}
+}
+
+// TestTheClockStandsWhileTheSourceCannotBeAsked: what waits for a quota or a
+// re-authorisation does not fail for it, and the time counts no more later.
+func TestTheClockStandsWhileTheSourceCannotBeAsked(t *testing.T) {
+	b := newBench(t)
+	began := b.now
+	overdue := func(after time.Duration) int {
+		t.Helper()
+		b.now, b.woken = began.Add(after), nil
+		if err := b.stage.WakeOverdue(t.Context(), []int32{4}); err != nil {
+			t.Fatal(err)
+		}
+		return len(b.woken)
+	}
+	b.put(anInvoice())
+	b.blocks = []postgres.Block{
+		{Tenant: "other", App: "revenova", Since: began},
+		{Tenant: "envoy", App: "revenova", Since: began.Add(time.Hour), Code: "sf_request_limit"},
+	}
+	if n := overdue(72 * time.Hour); n != 0 {
+		t.Errorf("%d records are overdue while their source cannot be asked", n)
+	}
+	b.put(anInvoice("rtms__Adjustments__c=0"))
+	b.wants(invoice, record.StatusWaiting, "missing_parent")
+	b.blocks[1].Until = b.now
+	if n := overdue(94 * time.Hour); n != 0 {
+		t.Errorf("%d records are overdue after 23 hours of their own clock", n)
+	}
+	if n := overdue(96 * time.Hour); n != 1 {
+		t.Errorf("%d records are overdue after 25 hours of their own clock, want 1", n)
+	}
+	b.wake(invoice)
+	b.wants(invoice, record.StatusFailed, "parent_timeout")
 }
 
 func TestAParentTheSourceDoesNotHaveFailsItsChild(t *testing.T) {

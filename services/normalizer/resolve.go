@@ -125,7 +125,7 @@ func (b *batch) decide(i int, in *input, prev, next *record.Canonical) (*integra
 		b.stop(prev, next, record.StatusFailed, problem.Code, problem.Message)
 		return problem, nil
 	case len(missing) > 0:
-		return b.wait(missing, prev, next), nil
+		return b.wait(r, missing, prev, next), nil
 	case in.normalized == nil:
 		// A view's value could not be decoded; Compute reports it.
 		return nil, nil
@@ -172,7 +172,7 @@ func required(ps []integration.Parent) []integration.Parent {
 
 // wait makes the record wait, or fail if it has waited too long. The time it
 // began to wait is kept while the same parent is missing.
-func (b *batch) wait(missing []integration.Parent, prev, next *record.Canonical) *integration.Problem {
+func (b *batch) wait(r *record.Replica, missing []integration.Parent, prev, next *record.Canonical) *integration.Problem {
 	next.WaitingSince = b.now
 	for _, p := range missing {
 		same := slices.Contains(prev.Dependencies, record.Dependency{RecordID: p.RecordID, Digest: record.MissingParent})
@@ -185,7 +185,7 @@ func (b *batch) wait(missing []integration.Parent, prev, next *record.Canonical)
 		names[i] = fmt.Sprintf("%s (%s)", p.RecordID, p.EntityType)
 	}
 	what := strings.Join(names, ", ")
-	if b.now.Sub(next.WaitingSince) < b.s.cfg.WaitTTL {
+	if b.s.waited(r.TenantID, r.SourceApp, next.WaitingSince, b.now) < b.s.cfg.WaitTTL {
 		b.stop(prev, next, record.StatusWaiting, "missing_parent", "waits for "+what)
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// overdueBatch bounds the wakes of one partition and one round.
+	// overdueBatch bounds the wakes of one round.
 	overdueBatch = 1000
 	// wakeChunk keeps one call far below what the inbox buffers.
 	wakeChunk = 2000
@@ -88,18 +88,30 @@ func (s *Stage) digest(parent *record.Replica) string {
 }
 
 // WakeOverdue wakes the records of these partitions that have waited longer than
-// the TTL; the stage then makes them failed. It is called by the partitions'
-// owner, every ten seconds.
+// the TTL by their own clocks; the stage then makes them failed. It is called by
+// the partitions' owner, every ten seconds.
 func (s *Stage) WakeOverdue(ctx context.Context, partitions []int32) error {
+	if err := s.refreshClock(ctx); err != nil {
+		return err
+	}
 	overdue := map[record.Key]string{}
-	before := s.deps.Now().Add(-s.cfg.WaitTTL)
+	now := s.deps.Now()
 	for _, p := range partitions {
-		keys, err := s.deps.Dependents.Overdue(ctx, p, before, overdueBatch)
-		if err != nil {
-			return err
-		}
-		for _, key := range keys {
-			overdue[key] = "has waited too long"
+		// Those of a blocked source wait longest and are not due: look past them.
+		for skip := int64(0); len(overdue) < overdueBatch; skip += overdueBatch {
+			waits, err := s.deps.Dependents.Waiting(ctx, p, now.Add(-s.cfg.WaitTTL), skip, overdueBatch)
+			if err != nil {
+				return err
+			}
+			for _, w := range waits {
+				tenant, id, err := w.Key.Parse()
+				if err == nil && s.waited(tenant, id.App(), w.Since, now) >= s.cfg.WaitTTL {
+					overdue[w.Key] = "has waited too long"
+				}
+			}
+			if len(waits) < overdueBatch {
+				break
+			}
 		}
 	}
 	return s.wake(ctx, overdue)

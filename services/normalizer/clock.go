@@ -1,0 +1,66 @@
+package normalizer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fluxnex/fluxnex/pkg/postgres"
+	"github.com/fluxnex/fluxnex/pkg/record"
+)
+
+// Sources tells when sources could not be asked.
+type Sources interface {
+	Blocks(ctx context.Context) ([]postgres.Block, error)
+}
+
+type source struct {
+	tenant record.TenantID
+	app    string
+}
+
+// standstill is when the clocks of what waits stood, as last read.
+type standstill map[source][]postgres.Block
+
+// refreshClock reads when sources could not be asked. What was known before
+// stays while Postgres is away.
+func (s *Stage) refreshClock(ctx context.Context) error {
+	blocks, err := s.deps.Sources.Blocks(ctx)
+	if err != nil {
+		if s.stood.Load() != nil {
+			return nil
+		}
+		return fmt.Errorf("when sources could not be asked: %w", err)
+	}
+	stood := standstill{}
+	for _, b := range blocks {
+		of := source{b.Tenant, b.App}
+		stood[of] = append(stood[of], b)
+	}
+	s.stood.Store(&stood)
+	return nil
+}
+
+// waited is how long a record has waited by its own clock, which stands while a
+// quota or an authorisation is the cause. Nobody's time is up before it is
+// known when sources could not be asked.
+func (s *Stage) waited(tenant record.TenantID, app string, since, now time.Time) time.Duration {
+	stood := s.stood.Load()
+	if stood == nil {
+		return 0
+	}
+	waited := now.Sub(since)
+	for _, b := range (*stood)[source{tenant, app}] {
+		from, to := b.Since, b.Until
+		if to.IsZero() || to.After(now) {
+			to = now
+		}
+		if from.Before(since) {
+			from = since
+		}
+		if to.After(from) {
+			waited -= to.Sub(from)
+		}
+	}
+	return waited
+}
