@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/httpapi"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -202,6 +203,7 @@ func (s *Service) nudge() {
 }
 
 func (s *Service) failpoint(point string) error {
+	failpoint.Hit(point)
 	if s.deps.Failpoint == nil {
 		return nil
 	}
