@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -68,44 +67,5 @@ func newNotificationsCommand(e *environment) *cobra.Command {
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant (id or slug)")
 	c.Flags().StringVar(&audience, "audience", "", "only for customer or support")
 	c.Flags().BoolVar(&all, "all", false, "also those that closed themselves")
-	return c
-}
-
-func newWaitingCommand(e *environment) *cobra.Command {
-	var out output
-	var tenant string
-	c := &cobra.Command{
-		Use:   "waiting",
-		Short: "Deliveries that wait for another record's destination id",
-		Args:  withArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			return e.withDB(c.Context(), func(db *postgres.DB) error {
-				var id record.TenantID
-				if tenant != "" {
-					var err error
-					if id, err = tenantID(c.Context(), db, tenant); err != nil {
-						return err
-					}
-				}
-				list, err := db.Deliveries().Waiting(c.Context(), id)
-				if err != nil {
-					return err
-				}
-				rows := make([]table.Row, 0, len(list))
-				for _, s := range list {
-					for _, what := range s.WaitsFor {
-						rows = append(rows, table.Row{s.RecordID, s.Object, s.Target, what, clock(s.WaitingSince), age(time.Since(s.WaitingSince))})
-					}
-				}
-				header := table.Row{"record", "object", "target", "waits for", "since", "for"}
-				return out.print(e.out, list, header, rows, "nothing waits")
-			})
-		},
-	}
-	out.addTo(c)
-	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant (id or slug)")
 	return c
 }

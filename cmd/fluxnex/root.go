@@ -59,6 +59,7 @@ func newRootCommand(e *environment) *cobra.Command {
 	add(groupSee, newTraceCommand(e), newLagCommand(e), newNotificationsCommand(e), newWaitingCommand(e), newDeadLetterCommand(e))
 	add(groupSetUp, newMigrateCommand(e), newTopicsCommand(e), newSchemasCommand(e), newKeysetCommand(e), newConfigCommand(e))
 	add(groupSetUp, newControlPlaneCommands(e)...)
+	add(groupSetUp, newConnectionCommand(e))
 	return root
 }
 
