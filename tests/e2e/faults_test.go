@@ -44,10 +44,15 @@ func TestKillEachService(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		storm, calm := context.WithTimeout(t.Context(), 6*time.Second)
-		defer calm()
-		if err := n.Storm(storm, all, time.Second, 100*time.Millisecond); err != nil {
-			t.Fatal(err)
+		// Not on the embedded broker: it never expires a member that died while it
+		// waited to join, and so stands still for a minute when a service is killed
+		// twice within its session timeout.
+		if cluster.Real {
+			storm, calm := context.WithTimeout(t.Context(), 6*time.Second)
+			defer calm()
+			if err := n.Storm(storm, all, time.Second, 100*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
 		}
 		r.sent(t)
 		r.verdict(t, 3*patience, torture.Tolerance{Inversions: true}, n.Deeds)

@@ -221,3 +221,95 @@ func TestAnAbsentLoadFailsItsInvoiceUntilItArrives(t *testing.T) {
 		return len(told) == 0, show(told)
 	})
 }
+
+// TestABlockedSourceStopsTheClock: an invoice whose load cannot be fetched, as
+// the org's requests are used up, does not fail; everybody can see why, support
+// is told once, and it goes on by itself.
+func TestABlockedSourceStopsTheClock(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{env: []string{"FLUXNEX_WAIT_TTL=5s"}})
+	p.invoicing(t)
+	await(t, "the first poll is over", func() (bool, string) {
+		out := p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova")
+		return strings.Contains(out, "polled"), out
+	})
+	p.hold(t, loadObject, loadID(1), aLoad("L-1", recordID(1)))
+	p.hold(t, accountObject, recordID(1), aCustomer("Shipper One"))
+	p.fault(t, rule{"app": "salesforce", "action": "ratelimit"})
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1)), invoiceID(2): anInvoice("INV-2", loadID(1))})
+	await(t, "the block is shown", func() (bool, string) {
+		rows := p.rows(t, "waiting", "--tenant", p.tenants[0].Slug)
+		if len(rows) != 2 {
+			return false, show(rows)
+		}
+		fetch, ok := rows[0]["fetch"].(map[string]any)
+		return ok && fetch["blocked_since"] != nil && fetch["code"] == "sf_request_limit" && strings.HasSuffix(rows[0].text("waitsfor"), loadID(1)) && rows[0].text("layer") == "normalizer", show(rows)
+	})
+	if out := p.run(t, "waiting"); !strings.Contains(out, loadID(1)) || !strings.Contains(out, "its clock stands") {
+		t.Errorf("waiting does not say for what, and why:\n%s", out)
+	}
+	// Time enough to fail three times over: overdue records are looked for every
+	// ten seconds.
+	began := time.Now()
+	await(t, "the time to wait is long over", func() (bool, string) {
+		failed := p.notifications(t, func(r row) bool { return r.text("audience") == "customer" })
+		if len(failed) != 0 {
+			t.Fatalf("what waits for a quota has failed: %s", show(failed))
+		}
+		return time.Since(began) > 25*time.Second, ""
+	})
+	told := p.notifications(t, func(r row) bool { return r.text("audience") == "support" })
+	if len(told) != 1 || told[0].text("code") != "sf_request_limit" || told[0].text("remedy") == "" {
+		t.Errorf("support was told %s", show(told))
+	}
+	p.noFaults(t)
+	p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova")
+	p.customerOf(t, "INV-1", "Shipper One")
+	p.customerOf(t, "INV-2", "Shipper One")
+	await(t, "nothing waits and no notification is open", func() (bool, string) {
+		rows, open := p.rows(t, "waiting"), p.notifications(t, func(row) bool { return true })
+		return len(rows) == 0 && len(open) == 0, show(rows) + show(open)
+	})
+}
+
+// TestDeletesAndMergesThatNobodyAnnouncesAreFound: Salesforce says nothing of
+// them, and an older save that comes afterwards revives nobody.
+func TestDeletesAndMergesThatNobodyAnnouncesAreFound(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	organization := "/_sandbox/salesforce/" + p.tenants[0].Organization + "/Account"
+	for i, name := range []string{"Deleted Carrier", "Losing Carrier", "Winning Carrier"} {
+		p.hold(t, accountObject, recordID(i), map[string]string{"Name": name, "Type": "Vendor", "rtms__TMS_Type__c": "Carrier", "SystemModstamp": at.Format(torture.StampLayout)})
+		acked(t, p, account(p, recordID(i), at, vendor(name, "555-0100")...))
+		arrived(t, p, "quickbooks", name)
+		arrived(t, p, "hubspot", name)
+	}
+	p.call(t, http.MethodDelete, organization+"/"+recordID(0), nil)
+	p.call(t, http.MethodPost, organization+"/merge", map[string]any{"winner": recordID(2), "losers": []string{recordID(1)}})
+	if out := p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova"); !strings.Contains(out, "2 removals") {
+		t.Errorf("the poll found: %s", out)
+	}
+	standing := func() (active, inactive []string) {
+		for _, o := range p.objects(t, p.tenants[0]) {
+			if o.Active {
+				active = append(active, o.App+" "+o.Name)
+			} else {
+				inactive = append(inactive, o.App+" "+o.Name)
+			}
+		}
+		return active, inactive
+	}
+	await(t, "the two are out of use at both destinations", func() (bool, string) {
+		active, inactive := standing()
+		return len(inactive) == 4 && len(active) == 2 && strings.HasSuffix(active[0], "Winning Carrier"), fmt.Sprint(active, inactive)
+	})
+	if out := p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova"); !strings.Contains(out, "0 removals") {
+		t.Errorf("the second poll found again: %s", out)
+	}
+	// An older save, held up.
+	acked(t, p, account(p, recordID(0), at.Add(time.Minute), vendor("Deleted Carrier", "555-0199")...))
+	acked(t, p, account(p, recordID(3), at, vendor("Last", "555-0100")...))
+	arrived(t, p, "quickbooks", "Last")
+	arrived(t, p, "hubspot", "Last")
+	if active, inactive := standing(); len(inactive) != 4 {
+		t.Errorf("an older save revived a deleted record: active %v, inactive %v", active, inactive)
+	}
+}

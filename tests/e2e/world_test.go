@@ -150,7 +150,7 @@ func (r *run) evidence(t testing.TB) torture.Evidence {
 // are quiet, or until nothing moves any more, and then judges.
 func (r *run) verdict(t testing.TB, limit time.Duration, tolerance torture.Tolerance, deeds []torture.Deed) {
 	t.Helper()
-	const quiet, stuck = 2 * time.Second, 45 * time.Second
+	const quiet, stuck = 2 * time.Second, 100 * time.Second
 	var (
 		report  torture.Report
 		lines   = -1
