@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -146,6 +149,14 @@ func (s service) command(e *environment) *cobra.Command {
 				return err
 			}
 			g, ctx := errgroup.WithContext(c.Context())
+			ended := make(chan struct{})
+			defer close(ended)
+			go endBy(ctx, cfg.ShutdownTimeout, ended, func() {
+				fmt.Fprintf(e.err, "fluxnex: %s did not end within %s after it was told to; its goroutines:\n\n", s.name, cfg.ShutdownTimeout)
+				_ = pprof.Lookup("goroutine").WriteTo(e.err, 1) // nothing is left to do about it
+				flush()
+				os.Exit(exitFailed)
+			})
 			g.Go(func() error { return app.Serve(ctx, log, cfg.AdminListen, app.Admin(registry, probes), time.Second) })
 			g.Go(func() error {
 				defer p.close()
@@ -164,6 +175,19 @@ func (s service) command(e *environment) *cobra.Command {
 			})
 			return g.Wait()
 		},
+	}
+}
+
+// endBy calls late if the process has not ended a while after ctx: whoever
+// stopped it waits no longer than it was told to.
+func endBy(ctx context.Context, timeout time.Duration, ended <-chan struct{}, late func()) {
+	<-ctx.Done()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		late()
 	}
 }
 
