@@ -261,7 +261,7 @@ func TestABlockedSourceStopsTheClock(t *testing.T) {
 	if len(told) != 1 || told[0].text("code") != "sf_request_limit" || told[0].text("remedy") == "" {
 		t.Errorf("support was told %s", show(told))
 	}
-	p.noFaults(t)
+	p.call(t, http.MethodDelete, "/_sandbox/faults", nil)
 	p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova")
 	p.customerOf(t, "INV-1", "Shipper One")
 	p.customerOf(t, "INV-2", "Shipper One")
