@@ -96,9 +96,7 @@ func (c *jsonChecker) object(depth int) error {
 		c.pos++
 		return nil
 	}
-	var few [16]string
-	names := few[:0]
-	var many map[string]struct{}
+	var names nameSet
 	for {
 		if c.peek() != '"' {
 			return c.fail("no name of a member")
@@ -107,25 +105,8 @@ func (c *jsonChecker) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if many == nil && len(names) < len(few) {
-			for _, n := range names {
-				if strings.EqualFold(n, name) {
-					return c.fail("name %.80q twice in one object", name)
-				}
-			}
-			names = append(names, name)
-		} else {
-			if many == nil {
-				many = make(map[string]struct{}, 2*len(few))
-				for _, n := range names {
-					many[foldName(n)] = struct{}{}
-				}
-			}
-			folded := foldName(name)
-			if _, twice := many[folded]; twice {
-				return c.fail("name %.80q twice in one object", name)
-			}
-			many[folded] = struct{}{}
+		if names.has(name) {
+			return c.fail("name %.80q twice in one object", name)
 		}
 		c.space()
 		if c.peek() != ':' {
@@ -148,6 +129,64 @@ func (c *jsonChecker) object(depth int) error {
 			return c.fail("no , or } after a member")
 		}
 	}
+}
+
+// nameSet finds a name that comes a second time, in any case. An object has a
+// few dozen names, which hashes next to each other tell apart faster than a map.
+type nameSet struct {
+	hashes []uint32
+	names  []string
+	room   [48]uint32
+	many   map[string]struct{} // folded; once there are more than maxListed
+}
+
+const maxListed = 256
+
+// has adds name and reports whether it was there.
+func (s *nameSet) has(name string) bool {
+	if s.many != nil {
+		folded := foldName(name)
+		_, twice := s.many[folded]
+		s.many[folded] = struct{}{}
+		return twice
+	}
+	h := foldHash(name)
+	for i, other := range s.hashes {
+		if other == h && foldName(s.names[i]) == foldName(name) {
+			return true
+		}
+	}
+	if s.hashes == nil {
+		s.hashes, s.names = s.room[:0], make([]string, 0, 8)
+	}
+	s.hashes, s.names = append(s.hashes, h), append(s.names, name)
+	if len(s.names) > maxListed {
+		s.many = make(map[string]struct{}, 2*maxListed)
+		for _, n := range s.names {
+			s.many[foldName(n)] = struct{}{}
+		}
+	}
+	return false
+}
+
+// foldHash is equal for names that are equal when folded (FNV-1a).
+func foldHash(name string) uint32 {
+	const offset, prime = 2166136261, 16777619
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			name = foldName(name)
+			break
+		}
+	}
+	h := uint32(offset)
+	for i := range len(name) {
+		b := name[i]
+		if b >= 'A' && b <= 'Z' {
+			b |= 0x20
+		}
+		h = (h ^ uint32(b)) * prime
+	}
+	return h
 }
 
 // foldName agrees with strings.EqualFold.

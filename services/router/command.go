@@ -1,13 +1,12 @@
 package router
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,14 +73,12 @@ func (w *work) command(t *target, c *record.Canonical, r *row) record.OutboundCo
 }
 
 func fill(cmd *record.OutboundCommand, o *integration.Object, mappingVersion int64) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(o.Payload); err != nil {
+	payload, err := appendJSON(make([]byte, 0, 1024), o.Payload)
+	if err != nil {
 		return fault.Unreadable("payload", fmt.Errorf("payload of %s: %w", o.Type, err))
 	}
 	cmd.Verb, cmd.Type, cmd.Entities = record.VerbUpsert, o.Type, names(o.Entities)
-	cmd.Payload = bytes.TrimRight(b.Bytes(), "\n")
+	cmd.Payload = payload
 	cmd.References, cmd.MappingVersion = o.References, mappingVersion
 	cmd.Name, cmd.DocumentNumber = o.Name, o.Number
 	return nil
@@ -105,11 +102,14 @@ func gatewayID(t *target, c *record.Canonical, object string) string {
 }
 
 func digest(digits int, parts ...string) string {
-	h := sha256.New()
+	var room [512]byte
+	text := room[:0]
 	for _, p := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p) // a hash never fails
+		text = strconv.AppendInt(text, int64(len(p)), 10)
+		text = append(append(text, ':'), p...)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:digits]
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])[:digits]
 }
 
 // distinct keeps the first problem of each field: that a mapping's required
