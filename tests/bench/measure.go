@@ -30,7 +30,7 @@ func newRig(ctx context.Context, p *platform, hops int, progress func(string, ..
 	if r.out, err = newSink(ctx, p.cluster.Brokers, p.outbound()...); err != nil {
 		return nil, err
 	}
-	r.bare, err = newSink(ctx, p.cluster.Brokers, r.c.topics[3])
+	r.bare, err = newSink(ctx, p.cluster.Brokers, r.c.out...)
 	return r, err
 }
 
@@ -111,7 +111,7 @@ func (r *rig) bareFlow(ctx context.Context, n, first int) (took, cpu time.Durati
 	if err != nil {
 		return 0, 0, err
 	}
-	return r.through(ctx, ms, r.c.topics[0], r.bare, n, r.c.copies)
+	return r.through(ctx, ms, r.c.topics[0], r.bare, n*len(r.c.out), r.c.copies)
 }
 
 func (r *rig) through(ctx context.Context, ms []message, topic string, end *sink, want int, ps []*process) (took, cpu time.Duration, err error) {
@@ -156,7 +156,7 @@ func (r *rig) pipeline(ctx context.Context, pairs, n int) (*result, error) {
 	res.finish(func(r *result) []goal {
 		return []goal{atLeast("ratio", r.Ratio, ratio), atLeast("records/s", r.Subject, rate)}
 	})
-	res.Notes = append(res.Notes, fmt.Sprintf("each record becomes %d commands; exactly once, commit interval %s on both sides, %d partitions; the clock runs from the first record written to the last command read",
+	res.Notes = append(res.Notes, fmt.Sprintf("each record becomes %d messages, on both sides; exactly once, commit interval %s on both sides, %d partitions; the clock runs from the first record written to the last command read",
 		len(destinations()), commitInterval, partitions))
 	return res, nil
 }
@@ -172,7 +172,7 @@ func (r *rig) latency(ctx context.Context, pairs, perSecond int, d time.Duration
 		if err != nil {
 			return nil, err
 		}
-		bare, err := r.paced(ctx, hs, r.c.listen, true, r.bare, 1, perSecond)
+		bare, err := r.paced(ctx, hs, r.c.listen, true, r.bare, len(r.c.out), perSecond)
 		if err != nil {
 			return nil, fmt.Errorf("bare chain: %w", err)
 		}

@@ -190,7 +190,8 @@ func (p *platform) close() {
 // chain is the bare pipeline on the same cluster: three copies in processes of
 // their own, and the bare handler in front.
 type chain struct {
-	topics  []string // gateway, hop, hop, outbound
+	topics  []string // gateway, and where the first two copies go
+	out     []string // where the last one goes: one topic for each destination
 	listen  string   // of the handler
 	handler *process
 	copies  []*process
@@ -206,17 +207,21 @@ func startChain(ctx context.Context, p *platform, hops int) (c *chain, err error
 	bare := p.kafka
 	bare.Prefix += "-bare"
 	t := bare.Topics()
-	if _, err := kafka.Apply(ctx, bare, destinations()[:1], slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := kafka.Apply(ctx, bare, destinations(), slog.New(slog.DiscardHandler)); err != nil {
 		return c, err
 	}
-	c.topics = []string{t.Gateway(), t.Replica(), t.Canonical(), t.Outbound(destinations()[0])}
+	c.topics = []string{t.Gateway(), t.Replica(), t.Canonical()}
+	for _, app := range destinations() {
+		c.out = append(c.out, t.Outbound(app))
+	}
+	to := [][]string{c.topics[1:2], c.topics[2:3], c.out}
 	if c.handler, err = role(ctx, p.dir, "handler", "handler", "-brokers", p.cluster.Brokers, "-to", c.topics[0]); err != nil {
 		return c, err
 	}
 	c.listen = c.handler.hello
 	for i := range hops {
 		s, err := role(ctx, p.dir, fmt.Sprint("copy", i), "copy", "-brokers", p.cluster.Brokers,
-			"-from", c.topics[i], "-to", c.topics[i+1], "-interval", commitInterval.String())
+			"-from", c.topics[i], "-to", strings.Join(to[i], ","), "-interval", commitInterval.String())
 		if err != nil {
 			return c, err
 		}

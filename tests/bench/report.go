@@ -64,7 +64,7 @@ Written by %[1]smake bench%[1]s (tests/bench) on %s; %s.
 Everything runs on that machine at once: load generator, broker, services, Redis, PostgreSQL. Subject and baseline take turns; numbers are medians, ratios are medians over pairs. Absolute rates say little about another machine, ratios more.
 
 - **Gateway**: bare is a net/http handler that reads the body, produces it with acks=all and answers.
-- **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else. The pipeline parses, merges with what Redis knows, normalises, maps and validates for two destinations, and writes two commands for each record where the copy writes one.
+- **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else; the last one writes each record twice, as the pipeline does for its two destinations. The pipeline parses, merges with what Redis knows, normalises, maps and validates.
 - **Latency**: from the moment a webhook is due until its command is read, both chains at the same rate.
 - **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
 - **Host**: before each pair the machine is looked at; a goal that is missed while others used more than %.0f %% of it is "host too noisy" instead.

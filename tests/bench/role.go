@@ -42,7 +42,7 @@ func runRole(ctx context.Context, out io.Writer, args []string) error {
 	case "handler":
 		return roleHandler(ctx, out, seeds, *to)
 	case "copy":
-		return roleCopy(ctx, out, seeds, *from, *to, *interval)
+		return roleCopy(ctx, out, seeds, *from, strings.Split(*to, ","), *interval)
 	}
 	return fmt.Errorf("no role %q", args[0])
 }
@@ -106,9 +106,9 @@ func roleHandler(ctx context.Context, out io.Writer, seeds kgo.Opt, topic string
 	return nil
 }
 
-// roleCopy moves records between topics with exactly-once transactions that end
-// as the product's do: at once after a pause, else once in an interval.
-func roleCopy(ctx context.Context, out io.Writer, seeds kgo.Opt, from, to string, interval time.Duration) error {
+// roleCopy moves records to one or more topics with exactly-once transactions
+// that end as the product's do: at once after a pause, else once in an interval.
+func roleCopy(ctx context.Context, out io.Writer, seeds kgo.Opt, from string, to []string, interval time.Duration) error {
 	ready := make(chan struct{}, 1)
 	s, err := kgo.NewGroupTransactSession(seeds, kgo.ConsumerGroup("copy."+from), kgo.ConsumeTopics(from),
 		kgo.TransactionalID("copy."+from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(metadataMinAge),
@@ -140,7 +140,9 @@ func roleCopy(ctx context.Context, out io.Writer, seeds kgo.Opt, from, to string
 		}
 		for {
 			fetches.EachRecord(func(r *kgo.Record) {
-				s.Produce(work, &kgo.Record{Topic: to, Key: r.Key, Value: r.Value}, nil)
+				for _, topic := range to {
+					s.Produce(work, &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value}, nil)
+				}
 			})
 			wait := interval - time.Since(last)
 			if wait <= 0 {
