@@ -60,6 +60,9 @@ type Error struct {
 	Remedy string
 	// After is how long the other side asked us to wait; 0 if it did not say.
 	After time.Duration
+	// Daily: a quota of the day is used up. It is there again at midnight of the
+	// account, which After need not say.
+	Daily bool
 	// Unknown reports that the call may have had its effect (a timeout, a
 	// reset, a 500 after sending): look before sending anything newer.
 	Unknown bool
