@@ -21,7 +21,8 @@ const (
 )
 
 // Waits where HubSpot names none. A daily quota ends at midnight in a time zone
-// the answer does not tell, so it is asked again each hour, which costs little.
+// the answer does not tell: where the connection has no time_zone either, it is
+// asked again each hour, which costs little.
 const (
 	secondlyWait    = time.Second
 	tenSecondlyWait = 10 * time.Second
@@ -172,6 +173,7 @@ func limited(h http.Header, body errorBody, err error) *fault.Error {
 	}
 	f := fault.Retry(code, max(retryAfter(h), wait), err)
 	f.Scope = fault.ScopeAccount
+	f.Daily = code == "hubspot_daily_limit" && retryAfter(h) == 0
 	return f
 }
 

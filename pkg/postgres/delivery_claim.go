@@ -16,13 +16,16 @@ import (
 type Lane struct {
 	ID int32
 	LaneKey
+	// Opened is how long ago it was opened after having been blocked; negative
+	// where it never was.
+	Opened time.Duration
 }
 
 // DueLanes lists the lanes that have due rows, are not blocked and whose
 // account is not paused.
 func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 	rows, err := d.db.pool.Query(ctx, `
-		SELECT l.id, l.tenant_id, l.app, l.remote_account FROM delivery_lane l
+		SELECT l.id, l.tenant_id, l.app, l.remote_account, coalesce(now() - l.opened_at, interval '-1 second') FROM delivery_lane l
 		LEFT JOIN delivery_account a ON a.app = l.app AND a.remote_account = l.remote_account AND a.paused_until > now()
 		WHERE l.blocked_at IS NULL AND a.app IS NULL AND EXISTS (
 			SELECT FROM delivery_row r WHERE r.lane_id = l.id AND r.status IN ('ready', 'backoff', 'sending') AND r.next_at <= now())`)
@@ -30,7 +33,7 @@ func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 		return nil, fmt.Errorf("postgres: due lanes: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l Lane, err error) {
-		err = row.Scan(&l.ID, &l.Tenant, &l.App, &l.RemoteAccount)
+		err = row.Scan(&l.ID, &l.Tenant, &l.App, &l.RemoteAccount, &l.Opened)
 		return l, err
 	})
 }

@@ -117,7 +117,7 @@ func (d *Deliveries) Notify(ctx context.Context, n *record.Notification) error {
 // Block stops the claiming of a lane whose credential is dead, and opens the
 // notification with it. version is the credential version that was refused:
 // [Deliveries.Unblock] needs a greater one. It reports whether the lane was
-// open before.
+// open before; one that was opened with a greater version stays open.
 func (d *Deliveries) Block(ctx context.Context, lane int32, version int64, code string, n *record.Notification) (bool, error) {
 	args, err := notificationArgs(n)
 	if err != nil {
@@ -125,7 +125,7 @@ func (d *Deliveries) Block(ctx context.Context, lane int32, version int64, code 
 	}
 	blocked := false
 	err = d.db.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE delivery_lane SET blocked_at = now(), blocked_version = $2, blocked_code = $3 WHERE id = $1 AND blocked_at IS NULL`, lane, version, code)
+		tag, err := tx.Exec(ctx, `UPDATE delivery_lane SET blocked_at = now(), blocked_version = $2, blocked_code = $3 WHERE id = $1 AND blocked_at IS NULL AND blocked_version < $2`, lane, version, code)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
@@ -159,12 +159,44 @@ func (d *Deliveries) Blocked(ctx context.Context) ([]BlockedLane, error) {
 	})
 }
 
-// Unblock opens a lane again and closes its notification.
-func (d *Deliveries) Unblock(ctx context.Context, lane int32, target string) error {
+// StillBlocked keeps a lane blocked because credentials of that version do not
+// serve either.
+func (d *Deliveries) StillBlocked(ctx context.Context, lane int32, version int64, code string, n *record.Notification) error {
+	args, err := notificationArgs(n)
+	if err != nil {
+		return err
+	}
+	return d.db.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE delivery_lane SET blocked_version = $2, blocked_code = $3 WHERE id = $1 AND blocked_at IS NOT NULL AND blocked_version < $2`, lane, version, code)
+		if err == nil && tag.RowsAffected() == 1 {
+			_, err = tx.Exec(ctx, openNotification, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("postgres: blocked lane: %w", err)
+		}
+		return nil
+	})
+}
+
+// Unblock opens a lane again with credentials of that version and closes its
+// notification. For rows that wait for a reference the clock stood meanwhile.
+func (d *Deliveries) Unblock(ctx context.Context, lane int32, target string, version int64) error {
 	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
 		var tenant string
-		err := tx.QueryRow(ctx, `UPDATE delivery_lane SET blocked_at = NULL, blocked_code = '' WHERE id = $1 RETURNING tenant_id`, lane).Scan(&tenant)
+		var blocked *time.Duration
+		err := tx.QueryRow(ctx, `
+			WITH old AS (SELECT blocked_at FROM delivery_lane WHERE id = $1 FOR UPDATE)
+			UPDATE delivery_lane l SET blocked_at = NULL, blocked_code = '', blocked_version = greatest(l.blocked_version, $2 - 1), opened_at = now()
+			FROM old WHERE id = $1 RETURNING tenant_id, now() - old.blocked_at`, lane, version).Scan(&tenant, &blocked)
 		if err != nil {
+			return err
+		}
+		if blocked == nil {
+			return nil // somebody else opened it
+		}
+		if _, err := tx.Exec(ctx, `
+			UPDATE delivery_row SET waiting_since = waiting_since + least($2, now() - waiting_since), next_at = next_at + least($2, now() - waiting_since)
+			WHERE lane_id = $1 AND status = 'waiting'`, lane, *blocked); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE notification SET resolved_at = now() WHERE tenant_id = $1 AND record_id = '' AND target = $2 AND class = 'auth' AND resolved_at IS NULL`, tenant, target)
@@ -176,15 +208,82 @@ func (d *Deliveries) Unblock(ctx context.Context, lane int32, target string) err
 	return nil
 }
 
+// standsFrom is the shortest pause in which the clock of waiting rows stands.
+const standsFrom = time.Minute
+
 // Pause stops every lane of a remote account for a while; a shorter pause never
-// cuts a longer one short.
+// cuts a longer one short. The clock of rows that wait for a reference stands
+// in it, unless it is too short to matter.
 func (d *Deliveries) Pause(ctx context.Context, app, remoteAccount string, pause time.Duration, reason string) error {
-	_, err := d.db.pool.Exec(ctx, `
-		INSERT INTO delivery_account AS a (app, remote_account, paused_until, reason) VALUES ($1, $2, now() + $3, $4)
-		ON CONFLICT (app, remote_account) DO UPDATE SET paused_until = greatest(a.paused_until, EXCLUDED.paused_until), reason = EXCLUDED.reason`,
-		app, remoteAccount, pause, reason)
+	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
+		// The row is locked first, so that of many who pause at once each sees what
+		// the one before added.
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO delivery_account (app, remote_account, paused_until, reason) VALUES ($1, $2, now(), $3)
+			ON CONFLICT (app, remote_account) DO UPDATE SET reason = EXCLUDED.reason`, app, remoteAccount, reason); err != nil {
+			return err
+		}
+		var added time.Duration
+		err := tx.QueryRow(ctx, `
+			WITH old AS (SELECT greatest(paused_until, now()) AS until FROM delivery_account WHERE app = $1 AND remote_account = $2)
+			UPDATE delivery_account a SET paused_until = greatest(a.paused_until, now() + $3) FROM old
+			WHERE app = $1 AND remote_account = $2 RETURNING a.paused_until - least(old.until, a.paused_until)`, app, remoteAccount, pause).Scan(&added)
+		if err != nil || added < standsFrom {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE delivery_row r SET waiting_since = r.waiting_since + $3, next_at = r.next_at + $3 FROM delivery_lane l
+			WHERE l.app = $1 AND l.remote_account = $2 AND r.lane_id = l.id AND r.status = 'waiting'`, app, remoteAccount, added)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("postgres: pause account: %w", err)
+	}
+	return nil
+}
+
+// AccountKey names a remote account.
+type AccountKey struct{ App, RemoteAccount string }
+
+// Paused lists the accounts that rest now.
+func (d *Deliveries) Paused(ctx context.Context) (map[AccountKey]bool, error) {
+	rows, err := d.db.pool.Query(ctx, `SELECT app, remote_account FROM delivery_account WHERE paused_until > now()`)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: paused accounts: %w", err)
+	}
+	out := map[AccountKey]bool{}
+	var k AccountKey
+	_, err = pgx.ForEachRow(rows, []any{&k.App, &k.RemoteAccount}, func() error {
+		out[k] = true
+		return nil
+	})
+	return out, err
+}
+
+// ConnectionNotice is an open notification about a connection.
+type ConnectionNotice struct {
+	ID     int64
+	Tenant record.TenantID
+	Target string
+}
+
+// ConnectionNotices lists delivery's open notifications about connections with that
+// code.
+func (d *Deliveries) ConnectionNotices(ctx context.Context, code string) ([]ConnectionNotice, error) {
+	rows, err := d.db.pool.Query(ctx, `SELECT id, tenant_id, target FROM notification WHERE record_id = '' AND stage = 'delivery' AND code = $1 AND resolved_at IS NULL`, code)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: notifications: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n ConnectionNotice, err error) {
+		err = row.Scan(&n.ID, &n.Tenant, &n.Target)
+		return n, err
+	})
+}
+
+// CloseNotice closes one notification.
+func (d *Deliveries) CloseNotice(ctx context.Context, id int64) error {
+	if _, err := d.db.pool.Exec(ctx, `UPDATE notification SET resolved_at = now() WHERE id = $1 AND resolved_at IS NULL`, id); err != nil {
+		return fmt.Errorf("postgres: notification: %w", err)
 	}
 	return nil
 }

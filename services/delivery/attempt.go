@@ -51,6 +51,7 @@ type attempt struct {
 	known      map[postgres.Reference]postgres.Referenced
 	deadline   time.Time // by the monotonic clock; nothing is sent after it
 	began      time.Time
+	lane       time.Duration // how long before began the lane was opened; negative: it never was blocked
 
 	op       integration.Operation
 	wanted   []byte              // digest of the state, with references, before any merge
@@ -66,7 +67,7 @@ type attempt struct {
 }
 
 func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot, fallback *controlplane.Connection, deadline time.Time) *attempt {
-	a := &attempt{s: s, row: row, snapshot: snapshot, connection: fallback, deadline: deadline, began: s.deps.Clock()}
+	a := &attempt{s: s, row: row, snapshot: snapshot, connection: fallback, deadline: deadline, began: s.deps.Clock(), lane: -1}
 	// The connection the command named, where it still leads to this account.
 	if named, ok := snapshot.Connection(row.Tenant, row.TargetName); ok && named.App == row.App && named.RemoteAccount == row.RemoteAccount {
 		a.connection = named
@@ -81,6 +82,15 @@ func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot,
 	}
 	a.wanted = a.digest()
 	return a
+}
+
+// opened is how long ago the lane was opened again; negative where it never was
+// blocked.
+func (a *attempt) opened() time.Duration {
+	if a.lane < 0 {
+		return -1
+	}
+	return a.lane + a.s.deps.Clock().Sub(a.began)
 }
 
 func (a *attempt) account() account { return account{a.row.App, a.row.RemoteAccount} }

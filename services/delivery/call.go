@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"time"
@@ -16,6 +17,9 @@ import (
 
 // errLeaseOver: too little of the lease is left for a call. Nothing was sent.
 var errLeaseOver = errors.New("the lease ends before a call would")
+
+// errAccountDown: the breaker opened since the row was claimed. Nothing was sent.
+var errAccountDown = fmt.Errorf("%w: its account is down", errLeaseOver)
 
 // caller makes calls over the attempt's connection.
 type caller struct{ a *attempt }
@@ -34,6 +38,9 @@ func (c *caller) Call(ctx context.Context, req integration.Request) (integration
 		return integration.Answer{}, errLeaseOver
 	}
 	defer release()
+	if a.s.accounts.shut(a.account(), a.s.deps.Clock()) {
+		return integration.Answer{}, errAccountDown
+	}
 	// By the monotonic clock, just before the socket: a process that was frozen
 	// since its claim must not send.
 	if !time.Now().Before(a.deadline) {
@@ -43,6 +50,7 @@ func (c *caller) Call(ctx context.Context, req integration.Request) (integration
 	began := time.Now()
 	answer, err := s.deps.HTTP.Do(ctx, a.connection.BaseURL, req, s.deps.Credentials.Authorizer(a.connection, a.deliver.OAuth()))
 	s.metrics.callSeconds.WithLabelValues(a.row.App).Observe(time.Since(began).Seconds())
+	s.broke(a.account(), answer.Status, err)
 	if err != nil {
 		s.accounts.silent(a.account(), s.deps.Clock())
 		return integration.Answer{}, err
@@ -74,10 +82,24 @@ func (c *caller) rate(ctx context.Context) error {
 	a := c.a
 	s := a.s
 	rate, burst := bucket(s.limits(a.connection))
-	if rate == 0 || s.deps.Limiter == nil {
+	if s.deps.Limiter == nil {
 		return nil
 	}
-	key := a.row.App + "/" + a.row.RemoteAccount
+	if slow, ok := ramp(a.opened(), rate); ok {
+		if err := c.take(ctx, fmt.Sprintf("ramp/%d", a.row.Lane), slow, slow); err != nil {
+			return err
+		}
+	}
+	if rate == 0 {
+		return nil
+	}
+	return c.take(ctx, a.row.App+"/"+a.row.RemoteAccount, rate, burst)
+}
+
+// take waits for a token, if that is worth it.
+func (c *caller) take(ctx context.Context, key string, rate, burst float64) error {
+	a := c.a
+	s := a.s
 	for {
 		ok, wait, err := s.deps.Limiter.Take(ctx, key, rate, burst, 1)
 		if err != nil {

@@ -64,13 +64,7 @@ func (a *attempt) refused(ctx context.Context, err error) (postgres.Finished, er
 	}
 	f := fault.Of(err)
 	if f.Class == fault.Retryable && f.Scope == fault.ScopeAccount {
-		pause := f.After
-		if pause == 0 {
-			pause = accountPause
-		}
-		if err := a.s.deps.Rows.Pause(ctx, a.row.App, a.row.RemoteAccount, pause, f.Code); err != nil {
-			a.s.log.Warn("account not paused", "app", a.row.App, "account", a.row.RemoteAccount, "error", err.Error())
-		}
+		f = a.pause(ctx, f)
 	}
 	switch f.Class {
 	case fault.Retryable:
@@ -93,6 +87,48 @@ func (a *attempt) refused(ctx context.Context, err error) (postgres.Finished, er
 		return a.failed(f), nil
 	}
 	return postgres.Finished{}, fmt.Errorf("delivery: unknown class %d", f.Class)
+}
+
+// noticeQuota names notifications about an account's used-up quota.
+const noticeQuota = "quota"
+
+// longPause is one that somebody should know of.
+const longPause = 10 * time.Minute
+
+// pause stops the account for all processes. The answer says how long.
+func (a *attempt) pause(ctx context.Context, f *fault.Error) *fault.Error {
+	g := *f
+	if g.After == 0 {
+		g.After = accountPause
+	}
+	if midnight := a.midnight(); g.Daily && midnight > 0 {
+		g.After = midnight
+	}
+	if err := a.s.deps.Rows.Pause(ctx, a.row.App, a.row.RemoteAccount, g.After, g.Code); err != nil {
+		a.s.log.Warn("account not paused", "app", a.row.App, "account", a.row.RemoteAccount, "error", err.Error())
+	}
+	if g.After >= longPause {
+		n := a.connectionNotice(&g, noticeQuota)
+		n.Code = noticeQuota
+		n.Remedy = "Nothing need be done: what waits is sent when the quota is there again. If this happens often, raise the account's quota or lower the connection's limits."
+		n.Message = fmt.Sprintf("the quota of account %s is used up (%s): paused for %s", a.row.RemoteAccount, f.Code, g.After.Round(time.Minute))
+		if err := a.s.deps.Rows.Notify(ctx, n); err != nil {
+			a.s.log.Warn("used-up quota not told", "app", a.row.App, "account", a.row.RemoteAccount, "error", err.Error())
+		}
+	}
+	return &g
+}
+
+// midnight is how long the account's day lasts still; 0 where its connection
+// does not say in which time zone that is.
+func (a *attempt) midnight() time.Duration {
+	name, _ := a.connection.Settings["time_zone"].(string)
+	zone, err := time.LoadLocation(name)
+	if name == "" || err != nil {
+		return 0
+	}
+	now := a.s.deps.Clock().In(zone)
+	return time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, zone).Sub(now)
 }
 
 func (a *attempt) retry(f *fault.Error) postgres.Finished {
@@ -121,13 +157,8 @@ func backoff(cfg Config, attempt int, after time.Duration, chance float64) time.
 func (a *attempt) blocked(ctx context.Context, f *fault.Error) postgres.Finished {
 	version, err := a.s.deps.Credentials.Version(ctx, a.connection)
 	if err == nil {
-		n := a.notification(record.AudienceSupport, f)
-		n.RecordID, n.Object, n.Revision, n.Lineage = "", "", record.Revision{}, record.Lineage{}
-		n.SourceApp = a.row.App
-		n.Fingerprint = fingerprint("", a.connection.Name, "", "auth")
-		if n.Remedy == "" {
-			n.Remedy = fmt.Sprintf("re-authorise connection %q: apply it with fresh credentials; what waits is then sent", a.connection.Name)
-		}
+		n := a.connectionNotice(f, "auth")
+		n.Remedy = strings.TrimSpace(fmt.Sprintf("%s Run `fluxnex connection reauthorize %s %q`; what waits is then sent.", n.Remedy, a.row.Tenant, a.connection.Name))
 		var first bool
 		if first, err = a.s.deps.Rows.Block(ctx, a.row.Lane, version, f.Code, n); first {
 			a.s.metrics.blocks.WithLabelValues(a.row.App).Inc()

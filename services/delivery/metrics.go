@@ -14,6 +14,8 @@ type metrics struct {
 	doubts         prometheus.Counter
 	leasesLost     prometheus.Counter
 	blocks         *prometheus.CounterVec
+	breaks         *prometheus.CounterVec
+	breakers       *prometheus.GaugeVec
 	published      *prometheus.CounterVec
 	standing       *prometheus.GaugeVec
 	oldest         *prometheus.GaugeVec
@@ -32,6 +34,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		doubts:         prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_doubts_total", Help: "Requests of unknown outcome that were resolved first."}),
 		leasesLost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_leases_lost_total", Help: "Attempts that found their lease gone."}),
 		blocks:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_blocks_total", Help: "Lanes blocked by a dead credential."}, []string{"app"}),
+		breaks:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_breaks_total", Help: "Times a breaker opened, or opened again after a call that was to see."}, []string{"app"}),
+		breakers:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_open_breakers", Help: "Accounts this process leaves alone because they are down."}, []string{"app"}),
 		published:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_published_total", Help: "Messages published from the outbox."}, []string{"kind"}),
 		standing:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_rows", Help: "Rows that are not done, by where they stand."}, []string{"tenant", "target", "status"}),
 		oldest:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_oldest_undelivered_age_seconds", Help: "Age of the oldest change not yet applied, by where its row stands; status pending is ready, sending and backoff."}, []string{"tenant", "target", "status"}),
@@ -39,7 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		for _, c := range []prometheus.Collector{
 			m.consumed, m.consumeSeconds, m.consumeDelay, m.claims, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
-			m.doubts, m.leasesLost, m.blocks, m.published, m.standing, m.oldest,
+			m.doubts, m.leasesLost, m.blocks, m.breaks, m.breakers, m.published, m.standing, m.oldest,
 		} {
 			reg.MustRegister(c)
 		}

@@ -165,7 +165,7 @@ func (r *rig) service() *Service {
 	r.t.Helper()
 	client := httpapi.New(httpapi.Config{Allowed: []string{r.shop.host()}, Timeout: 2 * time.Second})
 	r.t.Cleanup(client.Close)
-	cfg := Config{InFlight: 32, Lease: 5 * time.Second, Margin: time.Second, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Poll: 5 * time.Millisecond}
+	cfg := Config{InFlight: 32, Lease: 5 * time.Second, Margin: time.Second, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Poll: 5 * time.Millisecond, BreakerPause: 20 * time.Millisecond}
 	deps := Deps{
 		Rows: r.db.Deliveries(), Codecs: r.codecs, Producer: r.log, Snapshots: r.snap,
 		Integrations: func(app string) (*integration.Integration, bool) {

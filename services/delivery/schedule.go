@@ -70,6 +70,7 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	}
 	snapshot := s.deps.Snapshots.Current()
 	connections := map[int32]*controlplane.Connection{}
+	opened := map[int32]time.Duration{}
 	open := lanes[:0]
 	for _, l := range lanes {
 		c := laneConnection(snapshot, l.LaneKey)
@@ -79,8 +80,13 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 		if _, ok := s.deps.Integrations(c.App); !ok {
 			continue
 		}
-		connections[l.ID] = c
-		s.accounts.limit(account{l.App, l.RemoteAccount}, s.mayHold(c))
+		connections[l.ID], opened[l.ID] = c, l.Opened
+		hold := s.mayHold(c)
+		rate, _ := bucket(s.limits(c))
+		if slow, ok := ramp(l.Opened, rate); ok && (hold == 0 || int(slow) < hold) {
+			hold = int(slow)
+		}
+		s.accounts.limit(account{l.App, l.RemoteAccount}, hold)
 		open = append(open, l)
 	}
 	quotas := s.accounts.quotas(open, room, s.deps.Clock())
@@ -101,6 +107,7 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	attempts := make([]*attempt, len(rows))
 	for i, r := range rows {
 		attempts[i] = s.newAttempt(r, snapshot, connections[r.Lane], began.Add(s.cfg.Lease-s.cfg.Margin))
+		attempts[i].lane = opened[r.Lane]
 		s.accounts.take(attempts[i].account(), 1)
 	}
 	return attempts, s.resolveReferences(ctx, attempts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,11 @@ type Config struct {
 	// can be left out is waited for [60s].
 	ReferenceGrace time.Duration
 	OptionalWait   time.Duration
+	// BreakerAfter is how many calls to an account in a row fail before its rows
+	// are left alone for BreakerPause, twice that after each further failure, at
+	// most BackoffMax or 30 s [10, 1s].
+	BreakerAfter int
+	BreakerPause time.Duration
 	// Poll is how often due rows are looked for when nothing told of any [100ms].
 	Poll time.Duration
 }
@@ -55,6 +61,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.WaitTTL, 24*time.Hour)
 	setDefault(&c.ReferenceGrace, 5*time.Minute)
 	setDefault(&c.OptionalWait, time.Minute)
+	setDefault(&c.BreakerAfter, 10)
+	setDefault(&c.BreakerPause, time.Second)
 	setDefault(&c.Poll, 100*time.Millisecond)
 	return c
 }
@@ -138,6 +146,10 @@ type Service struct {
 	store    *batcher[postgres.Stored, bool]
 	finish   *batcher[postgres.Finished, bool]
 	wake     chan struct{} // rows may be due
+	probes   sync.WaitGroup
+
+	probingMu sync.Mutex
+	probing   map[int32]bool // lanes that are being asked about
 }
 
 // New wires the service; it does nothing before Run.
@@ -154,6 +166,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		metrics:  newMetrics(deps.Registerer),
 		accounts: newAccounts(cfg.InFlight),
 		wake:     make(chan struct{}, 1),
+		probing:  map[int32]bool{},
 	}
 	s.consumer = newConsumer(s)
 	s.store = newBatcher("store", deps.Rows.Store, s.log)

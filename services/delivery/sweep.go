@@ -15,6 +15,7 @@ const (
 // sweep looks again, each second: rows whose references came, lanes whose
 // connection was re-authorised.
 func (s *Service) sweep(ctx context.Context) error {
+	defer s.probes.Wait()
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -41,33 +42,33 @@ func (s *Service) look(ctx context.Context, gauges bool) error {
 		return err
 	}
 	if gauges {
+		if err := s.quotas(ctx); err != nil {
+			return err
+		}
 		return s.gauges(ctx)
 	}
 	return nil
 }
 
-func (s *Service) unblock(ctx context.Context) error {
-	blocked, err := s.deps.Rows.Blocked(ctx)
+// quotas closes what was told about quotas that are there again.
+func (s *Service) quotas(ctx context.Context) error {
+	told, err := s.deps.Rows.ConnectionNotices(ctx, noticeQuota)
+	if err != nil || len(told) == 0 {
+		return err
+	}
+	paused, err := s.deps.Rows.Paused(ctx)
 	if err != nil {
 		return err
 	}
-	for _, l := range blocked {
-		connection := laneConnection(s.deps.Snapshots.Current(), l.LaneKey)
-		if connection == nil {
+	snapshot := s.deps.Snapshots.Current()
+	for _, n := range told {
+		c, ok := snapshot.Connection(n.Tenant, n.Target)
+		if ok && paused[postgres.AccountKey{App: c.App, RemoteAccount: c.RemoteAccount}] {
 			continue
 		}
-		version, err := s.deps.Credentials.Version(ctx, connection)
-		if err != nil {
+		if err := s.deps.Rows.CloseNotice(ctx, n.ID); err != nil {
 			return err
 		}
-		if version <= l.Version {
-			continue
-		}
-		if err := s.deps.Rows.Unblock(ctx, l.ID, connection.Name); err != nil {
-			return err
-		}
-		s.log.Info("connection open again", "tenant", l.Tenant, "connection", connection.Name, "blocked", s.deps.Clock().Sub(l.Since).Round(time.Second).String())
-		s.nudge()
 	}
 	return nil
 }
