@@ -22,7 +22,7 @@ const defaultUnique = "fluxnex_record_id"
 
 // New is the integration.
 func New() *integration.Integration {
-	return &integration.Integration{App: App, Short: "hs", Map: newMapper(), Deliver: deliverer{}}
+	return &integration.Integration{App: App, Short: "hs", Replicate: replicator{}, Map: newMapper(), Deliver: deliverer{}}
 }
 
 // mapper keeps the schemas, which every validation reads.

@@ -24,7 +24,7 @@ const (
 
 // New is the integration.
 func New() *integration.Integration {
-	return &integration.Integration{App: App, Short: "qb", Map: newMapper(), Deliver: deliverer{}}
+	return &integration.Integration{App: App, Short: "qb", Replicate: replicator{}, Map: newMapper(), Deliver: deliverer{}}
 }
 
 // mapper keeps the schemas, which every validation reads.

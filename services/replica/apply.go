@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"strings"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
@@ -97,6 +98,9 @@ func (b *batch) payload(i int, in *input, prev *record.Replica) error {
 		return b.poison(i, in, prev, fault.New(fault.Poison, "unknown_source", "no integration reads payloads of %q", e.SourceApp))
 	}
 	o, err := app.Replicate.Observe(e.Format, e.ContentType, e.Payload)
+	if o.EntityType == "" && e.Origin == record.OriginDestination {
+		o.EntityType = destinationType(e.RecordID)
+	}
 	if err == nil && o.EntityType == "" && (prev == nil || prev.EntityType == "") {
 		err = fault.New(fault.Poison, "unknown_entity_type", "neither the payload nor anything before it says what kind of record this is")
 	}
@@ -133,6 +137,16 @@ func (b *batch) payload(i int, in *input, prev *record.Replica) error {
 		return nil
 	}
 	return b.fetch(i, in, &m.next, reason)
+}
+
+// destinationType is the entity type of a destination's own record, which its id
+// names: quickbooks:Vendor:56 is a quickbooks_vendor.
+func destinationType(id record.ID) string {
+	kind, _, ok := strings.Cut(id.Local(), ":")
+	if !ok || kind == "" {
+		return ""
+	}
+	return id.App() + "_" + strings.ToLower(kind)
 }
 
 // emit writes the record's next state.
