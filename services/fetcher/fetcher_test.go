@@ -322,6 +322,23 @@ func TestAbsentFailedAndFoundAreAnswersOfTheirOwn(t *testing.T) {
 	}
 }
 
+// TestAChainOfParentsEndsAtEightSteps with an answer that says so and carries
+// the depth on.
+func TestAChainOfParentsEndsAtEightSteps(t *testing.T) {
+	r := newRig(t)
+	s := r.start(time.Millisecond)
+	near, far := request("near", record.FetchMissing), request("far", record.FetchMissing)
+	near.Depth, far.Depth = 8, 9
+	r.ask(s, near, far)
+	got := r.answers(2)
+	if e := got["near"]; e.Outcome != record.OutcomePayload || e.Depth != 8 {
+		t.Errorf("8 steps away: %s, depth %d", e.Outcome, e.Depth)
+	}
+	if e := got["far"]; e.Outcome != record.OutcomeFailed || e.Depth != 9 || !strings.Contains(e.Detail, "9 steps away") {
+		t.Errorf("9 steps away: %s %q, depth %d", e.Outcome, e.Detail, e.Depth)
+	}
+}
+
 func TestASourceThatFailsIsAskedAgain(t *testing.T) {
 	r := newRig(t)
 	r.tms.status = func(call int) int {

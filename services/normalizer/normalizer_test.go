@@ -135,6 +135,54 @@ func TestWaitingEndsWithOneNotification(t *testing.T) {
 	}
 }
 
+// TestTheDepthGrowsAlongAChain and a record given up at its end is asked for
+// again by whoever is nearer, or where an operator wants it.
+func TestTheDepthGrowsAlongAChain(t *testing.T) {
+	b := newBench(t)
+	depths := func() (out []int32) {
+		for _, o := range b.out {
+			if o.Topic == b.topics.FetchRequest() {
+				f, err := b.codecs.FetchRequest.Decode(t.Context(), o.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, f.Depth)
+			}
+		}
+		return out
+	}
+	far := anInvoice()
+	far.Depth = 8
+	b.put(far)
+	if got := depths(); len(got) != 1 || got[0] != 9 {
+		t.Errorf("the parent of a record 8 steps away is asked for with depths %v, want 9", got)
+	}
+	given := aLoad(load1)
+	given.Presence, given.Depth, given.Detail = record.PresenceFailed, 9, "9 steps away"
+	b.know(given)
+	b.wake(invoice)
+	b.wants(invoice, record.StatusFailed, "parent_fetch_failed")
+	if got := depths(); len(got) != 0 {
+		t.Errorf("what was given up is asked for again with depths %v", got)
+	}
+	b.put(anInvoice())
+	if got := depths(); len(got) != 1 || got[0] != 1 {
+		t.Errorf("by a record that was sent, it is asked for with depths %v, want 1", got)
+	}
+	given.Depth = 1
+	b.know(given)
+	wanted := anInvoice()
+	b.put(wanted)
+	if got := depths(); len(got) != 0 {
+		t.Errorf("what the source did not give is asked for again with depths %v", got)
+	}
+	wanted.Lineage.Origin = record.OriginResync
+	b.put(wanted)
+	if got := depths(); len(got) != 1 {
+		t.Errorf("after a re-sync it is asked for with depths %v, want once", got)
+	}
+}
+
 // TestTheClockStandsWhileTheSourceCannotBeAsked: what waits for a quota or a
 // re-authorisation does not fail for it, and the time counts no more later.
 func TestTheClockStandsWhileTheSourceCannotBeAsked(t *testing.T) {

@@ -15,6 +15,33 @@ func (b *batch) other(r *record.Replica, p integration.Parent) *record.Replica {
 	return b.work.record(b.found, record.KeyOf(r.TenantID, p.RecordID))
 }
 
+// ask requests the records among these that are worth asking for.
+func (b *batch) ask(i int, in *input, ps []integration.Parent) error {
+	for _, p := range ps {
+		if !worthAsking(in.replica, b.other(in.replica, p)) {
+			continue
+		}
+		if err := b.fetch(i, in, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worthAsking reports a record that nobody knows, one that was given up at the
+// end of a longer chain than this, and, where an operator had the child
+// processed again, one that the source did not give before.
+func worthAsking(child, other *record.Replica) bool {
+	switch {
+	case other == nil:
+		return true
+	case other.Presence == record.PresenceFailed && other.Depth > child.Depth+1:
+		return true
+	}
+	again := child.Lineage.Origin == record.OriginResync
+	return again && (other.Presence == record.PresenceFailed || other.Presence == record.PresenceAbsent)
+}
+
 // fetch asks for a record that nobody knows, once per batch, where its source
 // can be asked. The fetcher makes one call of many requests.
 func (b *batch) fetch(i int, in *input, p integration.Parent) error {

@@ -113,10 +113,8 @@ func (b *batch) decide(i int, in *input, prev, next *record.Canonical) (*integra
 		return nil, nil
 	}
 	missing, lost := b.parents(in, next)
-	for _, p := range missing {
-		if err := b.fetch(i, in, p); err != nil {
-			return nil, err
-		}
+	if err := b.ask(i, in, in.parents); err != nil {
+		return nil, err
 	}
 	missing = required(missing)
 	switch {
@@ -131,12 +129,8 @@ func (b *batch) decide(i int, in *input, prev, next *record.Canonical) (*integra
 		return nil, nil
 	}
 	n := in.normalized
-	for _, p := range n.References {
-		if b.other(r, p) == nil {
-			if err := b.fetch(i, in, p); err != nil {
-				return nil, err
-			}
-		}
+	if err := b.ask(i, in, n.References); err != nil {
+		return nil, err
 	}
 	if n.Failure != nil {
 		b.stop(prev, next, record.StatusFailed, n.Failure.Code, n.Failure.Message)
