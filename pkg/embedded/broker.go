@@ -16,6 +16,7 @@ import (
 type Broker struct {
 	Addrs   []string
 	cluster *kfake.Cluster
+	unwatch context.CancelFunc
 }
 
 // StartBroker starts one broker. dir keeps its topics between starts and
@@ -48,11 +49,14 @@ func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded Kafka broker on port %d: %w", port, err)
 	}
-	return &Broker{Addrs: c.ListenAddrs(), cluster: c}, nil
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	go watchGhosts(watched, c)
+	return &Broker{Addrs: c.ListenAddrs(), cluster: c, unwatch: unwatch}, nil
 }
 
 // Close stops the broker; what was acknowledged stays in its folder.
 func (b *Broker) Close() error {
+	b.unwatch()
 	b.cluster.Close()
 	return nil
 }

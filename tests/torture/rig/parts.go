@@ -73,9 +73,11 @@ func (r *Rig) startBroker(ctx context.Context) error {
 // startEmbedded runs broker and registry as processes of this program, so that
 // they can be killed.
 func (r *Rig) startEmbedded(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	self, err := r.cfg.Self, error(nil)
+	if self == "" {
+		if self, err = os.Executable(); err != nil {
+			return err
+		}
 	}
 	child := func(name string, args ...string) (*process, int, error) {
 		port, err := r.freePort()

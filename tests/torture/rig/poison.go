@@ -35,7 +35,8 @@ const (
 // poison puts one portion of each form in.
 func (r *Rig) poison(ctx context.Context) error {
 	r.mu.Lock()
-	number := len(r.injected)
+	number := r.portions * perPortion
+	r.portions++
 	r.mu.Unlock()
 	for i := range perPortion {
 		if err := r.poisonWebhook(ctx, fmt.Sprintf("%s-%04d", brokenXML, number+i)); err != nil {

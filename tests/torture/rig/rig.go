@@ -26,6 +26,7 @@ import (
 // Config is one run.
 type Config struct {
 	Binary   string // fluxnex, the binary under test
+	Self     string // the torture command, which is broker and registry too; "" is this program
 	Root     string // of the repository, for tools/parts; used with a real broker only
 	Broker   Broker
 	Seed     uint64 // of the load and of the faults
@@ -61,6 +62,8 @@ type Rig struct {
 	exits      map[string]int // of processes that nobody ended
 	complaints []string
 	injected   poisoned
+	portions   int
+	extra      func(ctx context.Context) error // done beside the schedule
 }
 
 // services in the order of a record's way.

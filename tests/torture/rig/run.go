@@ -80,6 +80,9 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	hurt := make(chan error, 1)
 	go func() {
 		err := r.inflict(ctx, acts)
+		if r.extra != nil && err == nil {
+			err = r.extra(ctx)
+		}
 		if err != nil {
 			cancel(err) // a load without its faults proves nothing
 		}
@@ -109,7 +112,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 // drain waits until every record is in its last state and the destinations are
 // quiet, or until nothing moves any more, or the limit.
 func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (torture.Evidence, error) {
-	const quiet, stuck = 3 * time.Second, 60 * time.Second
+	const quiet, stuck = 3 * time.Second, 90 * time.Second
 	ev := torture.Evidence{Plan: plan}
 	intents, err := readIntents(filepath.Join(r.dir, "intents.ndjson"))
 	if err != nil {

@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 	var s settings
 	var out, only string
 	flag.StringVar(&s.root, "root", ".", "the repository")
-	flag.IntVar(&s.seeds, "seeds", 10, "seeds of each mutant; 9 of 10 must be caught")
+	flag.IntVar(&s.seeds, "seeds", 10, "turns of each mutant, each with a seed of its own; 9 of 10 must be caught")
 	flag.BoolVar(&s.torture, "torture", false, "torture the whole platform instead of running the test")
 	flag.StringVar(&out, "out", "", "file for the table")
 	flag.StringVar(&only, "only", "", "one mutant")
@@ -146,7 +146,6 @@ func (s *settings) turn(ctx context.Context, m mutants.Mutant, binary string, se
 	}
 	cmd := exec.CommandContext(ctx, binary, "-test.count=1", "-test.failfast", "-test.timeout=90s", "-test.run", m.Test)
 	cmd.Dir = filepath.Join(s.root, m.Package)
-	cmd.Env = append(os.Environ(), "FLUXNEX_TEST_SEED="+strconv.Itoa(seed))
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch names := failed.FindStringSubmatch(string(out)); {
