@@ -137,6 +137,7 @@ type rig struct {
 	codecs  *schemas.Codecs
 	tms     *tms
 	notes   *postgres.Deliveries
+	polls   *removals // nil: the app announces its removals
 
 	mu     sync.Mutex
 	events []record.GatewayEvent
@@ -203,7 +204,11 @@ func (r *rig) start(grace time.Duration) *Service {
 	s, err := New(Config{Grace: grace, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Poll: 5 * time.Millisecond}, Deps{
 		Fetches: r.fetches, Codecs: r.codecs, Inbox: r, Replicas: r, Snapshots: r, HTTP: client, Credentials: r,
 		Integrations: func(app string) (*integration.Integration, bool) {
-			return &integration.Integration{App: "tms", Fetch: tmsFetcher{}, Normalize: tmsFetcher{}}, app == "tms"
+			i := &integration.Integration{App: "tms", Fetch: tmsFetcher{}, Normalize: tmsFetcher{}}
+			if r.polls != nil {
+				i.Poll = r.polls
+			}
+			return i, app == "tms"
 		},
 		Registerer: prometheus.NewPedanticRegistry(), Log: slog.New(slog.DiscardHandler), Clock: time.Now,
 	})
