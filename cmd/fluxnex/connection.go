@@ -20,7 +20,7 @@ func newConnectionCommand(e *environment) *cobra.Command {
 		Args:  withArgs(cobra.NoArgs),
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newConnectionPollCommand(e))
+	c.AddCommand(newConnectionListCommand(e), newConnectionStatusCommand(e), newConnectionReauthorizeCommand(e), newConnectionPollCommand(e))
 	return c
 }
 

@@ -86,12 +86,8 @@ func (s *Service) probe(ctx context.Context, l postgres.BlockedLane, connection 
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	remote, err := a.deliver.Probe(ctx, a.caller(), a.op.Account)
-	if err == nil && remote != l.RemoteAccount {
-		err = &fault.Error{
-			Class: fault.Auth, Code: "other_account", Scope: fault.ScopeConnection,
-			Remedy: fmt.Sprintf("re-authorise connection %q with credentials of account %s", connection.Name, l.RemoteAccount),
-			Err:    fmt.Errorf("the new credentials belong to account %q, not %q", remote, l.RemoteAccount),
-		}
+	if err == nil {
+		err = sameAccount(connection, remote)
 	}
 	if err != nil {
 		f := fault.Of(err)
