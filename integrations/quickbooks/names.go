@@ -13,6 +13,9 @@ const maxName = 100
 // would make a sub-customer, a tab or newline is refused; double spaces are
 // invisible to people and distinct to the API.
 func cleanName(s string) string {
+	if isClean(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == ':':
@@ -23,6 +26,19 @@ func cleanName(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, ""))
 	return strings.Join(strings.Fields(s), " ")
+}
+
+// isClean recognises what most names are: words of ASCII with one space between.
+func isClean(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c >= 0x7f || c == ':':
+			return false
+		case c == ' ' && (i == 0 || i == len(s)-1 || s[i-1] == ' '):
+			return false
+		}
+	}
+	return true
 }
 
 // cutName shortens a name to the limit by characters, keeping its suffix: what

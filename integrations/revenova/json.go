@@ -96,7 +96,10 @@ func (c *jsonChecker) object(depth int) error {
 		c.pos++
 		return nil
 	}
-	var names nameSet
+	// Room for a usual object, on the stack.
+	var hashes [48]uint32
+	var listed [48]string
+	names := nameSet{hashes: hashes[:0], names: listed[:0]}
 	for {
 		if c.peek() != '"' {
 			return c.fail("no name of a member")
@@ -136,7 +139,6 @@ func (c *jsonChecker) object(depth int) error {
 type nameSet struct {
 	hashes []uint32
 	names  []string
-	room   [48]uint32
 	many   map[string]struct{} // folded; once there are more than maxListed
 }
 
@@ -155,9 +157,6 @@ func (s *nameSet) has(name string) bool {
 		if other == h && foldName(s.names[i]) == foldName(name) {
 			return true
 		}
-	}
-	if s.hashes == nil {
-		s.hashes, s.names = s.room[:0], make([]string, 0, 8)
 	}
 	s.hashes, s.names = append(s.hashes, h), append(s.names, name)
 	if len(s.names) > maxListed {

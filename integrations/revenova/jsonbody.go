@@ -26,7 +26,7 @@ func splitJSON(body string) (integration.Delivery, error) {
 		}
 		return d, nil
 	}
-	if soap, ok := wrappedSOAP(root); ok {
+	if soap, ok := wrappedSOAP(membersOf(root)); ok {
 		return splitSOAP(soap)
 	}
 	if !root.IsObject() || !splitItem(root, &d, 0) {
@@ -42,13 +42,13 @@ func unreadable(item gjson.Result) integration.Event {
 
 // wrappedSOAP unwraps what an API gateway made of the request: the SOAP message
 // as a string beside headers and query, which hold the sender's credentials.
-func wrappedSOAP(root gjson.Result) (string, bool) {
-	body := member(root, "body")
+func wrappedSOAP(root members) (string, bool) {
+	body := root.get("body")
 	if body.Type != gjson.String {
 		return "", false
 	}
 	text := body.String()
-	if member(root, "isbase64encoded").Bool() {
+	if root.get("isbase64encoded").Bool() {
 		raw, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
 			return "", false
@@ -63,23 +63,24 @@ func splitItem(item gjson.Result, d *integration.Delivery, depth int) bool {
 	if !item.IsObject() || depth > 4 {
 		return false
 	}
-	if member(item, "ChangeEventHeader").IsObject() {
+	m := membersOf(item)
+	if m.get("ChangeEventHeader").IsObject() {
 		return splitCDC(item, "", d)
 	}
-	if member(item, "attributes").IsObject() && member(item, "id").Exists() {
+	if m.get("attributes").IsObject() && m.get("id").Exists() {
 		d.Events = append(d.Events, integration.Event{
-			LocalID: normalID(member(item, "id").String()), Format: formatREST,
+			LocalID: normalID(m.get("id").String()), Format: formatREST,
 			ContentType: typeJSON, Payload: []byte(item.Raw),
 		})
 		return true
 	}
-	if splitOMJSON(item, d) {
+	if splitOMJSON(item, m, d) {
 		return true
 	}
 	if splitAccounting(item, "", d) {
 		return true
 	}
-	if records := member(item, "records"); records.IsArray() { // of a query
+	if records := m.get("records"); records.IsArray() { // of a query
 		for _, r := range records.Array() {
 			if !splitItem(r, d, depth+1) {
 				d.Events = append(d.Events, unreadable(r))
@@ -88,7 +89,7 @@ func splitItem(item gjson.Result, d *integration.Delivery, depth int) bool {
 		return true
 	}
 	// The streaming API's wrappers: {"data":{"payload":…}}, {"payload":…}.
-	if payload := member(item, "payload"); payload.IsObject() {
+	if payload := m.get("payload"); payload.IsObject() {
 		id := payload.Get("EventUuid").String()
 		if id == "" {
 			id = item.Get("event.EventUuid").String()
@@ -98,7 +99,7 @@ func splitItem(item gjson.Result, d *integration.Delivery, depth int) bool {
 		}
 		return splitAccounting(payload, id, d)
 	}
-	if data := member(item, "data"); data.IsObject() {
+	if data := m.get("data"); data.IsObject() {
 		return splitItem(data, d, depth+1)
 	}
 	return false
@@ -116,6 +117,47 @@ func member(obj gjson.Result, name string) gjson.Result {
 		return true
 	})
 	return out
+}
+
+// members are those of an object that is asked for many of them: each search of
+// the text itself would walk over everything that is nested in it.
+type members []struct {
+	local string // without its prefix
+	value gjson.Result
+}
+
+func membersOf(obj gjson.Result) members {
+	var out members
+	if obj.IsObject() {
+		obj.ForEach(func(key, value gjson.Result) bool {
+			out = append(out, struct {
+				local string
+				value gjson.Result
+			}{localName(key.String()), value})
+			return true
+		})
+	}
+	return out
+}
+
+// get is member on what was found before.
+func (m members) get(name string) gjson.Result {
+	for i := range m {
+		if strings.EqualFold(m[i].local, name) {
+			return m[i].value
+		}
+	}
+	return gjson.Result{}
+}
+
+// squashed finds a name whatever its underscores and case.
+func (m members) squashed(name string) gjson.Result {
+	for i := range m {
+		if squash(m[i].local) == name {
+			return m[i].value
+		}
+	}
+	return gjson.Result{}
 }
 
 // localName is a name without its prefix.

@@ -13,17 +13,17 @@ import (
 // splitOMJSON reads what converters make of an outbound message: envelope or
 // not, prefixes or not, elements as lists or not, names in lower case or not,
 // or everything in one flat object. False means it is none of them.
-func splitOMJSON(root gjson.Result, d *integration.Delivery) bool {
-	if isFlat(root) {
+func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
+	if isFlat(m) {
 		payload := withoutMember(root, isSessionName)
 		d.Events = append(d.Events, integration.Event{
-			LocalID: normalID(flatMember(root, "objectid").String()),
-			EventID: flatMember(root, "messageid").String(),
+			LocalID: normalID(m.squashed("objectid").String()),
+			EventID: m.squashed("messageid").String(),
 			Format:  formatOMJSON, ContentType: typeJSON, Payload: []byte(payload),
 		})
 		return true
 	}
-	found, nodes, organization := notifications(root)
+	found, nodes, organization := notifications(root, m)
 	if !found {
 		return false
 	}
@@ -41,12 +41,18 @@ func splitOMJSON(root gjson.Result, d *integration.Delivery) bool {
 
 // notifications finds the notification nodes under an envelope, a body, a
 // notifications or a notification member, or root itself.
-func notifications(root gjson.Result) (found bool, nodes []gjson.Result, organization string) {
-	at := []gjson.Result{root}
+func notifications(root gjson.Result, m members) (found bool, nodes []gjson.Result, organization string) {
+	type node struct {
+		object  gjson.Result
+		members members
+	}
+	at := []node{{root, m}}
 	for _, name := range [...]string{"envelope", "body", "notifications"} {
-		var inner []gjson.Result
+		var inner []node
 		for _, n := range at {
-			inner = append(inner, list(member(n, name))...)
+			for _, o := range list(n.members.get(name)) {
+				inner = append(inner, node{o, membersOf(o)})
+			}
 		}
 		if len(inner) > 0 {
 			at, found = inner, true
@@ -54,14 +60,14 @@ func notifications(root gjson.Result) (found bool, nodes []gjson.Result, organiz
 	}
 	for _, n := range at {
 		if organization == "" {
-			organization = scalar(member(n, "organizationid"))
+			organization = scalar(n.members.get("organizationid"))
 		}
-		if v := member(n, "notification"); v.Exists() {
+		if v := n.members.get("notification"); v.Exists() {
 			found = true
 			nodes = append(nodes, list(v)...)
-		} else if member(n, "sobject").Exists() {
+		} else if n.members.get("sobject").Exists() {
 			found = true
-			nodes = append(nodes, n)
+			nodes = append(nodes, n.object)
 		}
 	}
 	return found, nodes, organization
@@ -91,20 +97,8 @@ func scalar(v gjson.Result) string { return fieldOf("", v).Value }
 func isSessionName(name string) bool { return squash(localName(name)) == "sessionid" }
 
 // isFlat recognises {type, object_id, message_id, <fields>}.
-func isFlat(root gjson.Result) bool {
-	return flatMember(root, "type").Type == gjson.String && flatMember(root, "objectid").Exists()
-}
-
-func flatMember(root gjson.Result, squashed string) gjson.Result {
-	var out gjson.Result
-	root.ForEach(func(key, value gjson.Result) bool {
-		if squash(localName(key.String())) == squashed {
-			out = value
-			return false
-		}
-		return true
-	})
-	return out
+func isFlat(m members) bool {
+	return m.squashed("type").Type == gjson.String && m.squashed("objectid").Exists()
 }
 
 // squash makes camelCase, snake_case and lower case the same.
@@ -116,10 +110,11 @@ func observeOMJSON(payload string) (integration.Observation, error) {
 	if err != nil {
 		return o, err
 	}
-	if isFlat(root) {
+	m := membersOf(root)
+	if isFlat(m) {
 		return observeFlat(root)
 	}
-	_, nodes, _ := notifications(root)
+	_, nodes, _ := notifications(root, m)
 	if len(nodes) != 1 {
 		return o, fmt.Errorf("%w: %d notifications in the payload, not one", errJSON, len(nodes))
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,11 +93,19 @@ func (d *Dependents) SetWaiting(ctx context.Context, waits []Wait) error {
 	})
 }
 
-// ClearWaiting notes that records wait no longer; Since is not looked at.
+// ClearWaiting notes that records wait no longer; Since is not looked at. Nearly
+// every record of a busy stage comes here, so one command takes a thousand.
 func (d *Dependents) ClearWaiting(ctx context.Context, waits []Wait) error {
+	const atOnce = 1000
+	keys := map[int32][]any{}
+	for _, w := range waits {
+		keys[w.Partition] = append(keys[w.Partition], string(w.Key))
+	}
 	return d.pipeline(ctx, "clear waiting records", len(waits), func(p goredis.Pipeliner) {
-		for _, w := range waits {
-			p.ZRem(ctx, d.waiting(w.Partition), string(w.Key))
+		for partition, all := range keys {
+			for some := range slices.Chunk(all, atOnce) {
+				p.ZRem(ctx, d.waiting(partition), some...)
+			}
 		}
 	})
 }

@@ -85,8 +85,12 @@ func (m *merged) presence(prev *record.Replica, known bool, o integration.Observ
 // fields merges the values. base is the record's version before the merge,
 // which Field.Version "" stands for.
 func (m *merged) fields(base string, o integration.Observation, known, authoritative bool) {
-	incoming := slices.Clone(o.Fields)
-	slices.SortFunc(incoming, func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) })
+	byName := func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) }
+	incoming := o.Fields
+	if !slices.IsSortedFunc(incoming, byName) { // integrations usually sort
+		incoming = slices.Clone(incoming)
+		slices.SortFunc(incoming, byName)
+	}
 	out := make([]record.Field, 0, max(len(m.next.Fields), len(incoming)))
 	old := m.next.Fields
 	for len(old) > 0 || len(incoming) > 0 {
