@@ -217,6 +217,7 @@ type shopDeliverer struct {
 	blind    bool        // Resolve finds nothing: only the request id saves it
 	limits   integration.Limits
 	probes   atomic.Int64
+	account  atomic.Pointer[string] // whose credentials Probe finds; nil: the right one's
 	// overwritten is what Merge says of every object.
 	overwritten []string
 }
@@ -335,6 +336,9 @@ func (d *shopDeliverer) Probe(ctx context.Context, c integration.Caller, a integ
 	answer, err := c.Call(ctx, integration.Request{Method: http.MethodGet, Path: "/" + a.Remote + "/objects", Query: "record=none"})
 	if err != nil && answer.Status != http.StatusNotFound {
 		return "", err
+	}
+	if other := d.account.Load(); other != nil {
+		return *other, nil
 	}
 	return a.Remote, nil
 }
