@@ -27,6 +27,7 @@ type options struct {
 	records int
 	seconds int
 	many    int
+	warm    time.Duration
 }
 
 func main() {
@@ -55,6 +56,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	set.IntVar(&o.records, "records", 50_000, "records of a pipeline sample")
 	set.IntVar(&o.seconds, "seconds", 5, "length of a gateway or latency sample")
 	set.IntVar(&o.many, "many", 100_000, "records of the larger CPU sample")
+	set.DurationVar(&o.warm, "warm", 45*time.Second, "bare load before the first sample on Apache Kafka, whose broker is two to four times slower at first")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
@@ -162,6 +164,9 @@ func (b *bench) measureGateway(ctx context.Context, c cluster, dir, postgresURL 
 		return err
 	}
 	defer r.close()
+	if err := b.warmUp(ctx, r); err != nil {
+		return err
+	}
 	for _, soap := range []bool{false, true} {
 		res, err := r.webhooks(ctx, b.pairs, soap, time.Duration(b.seconds)*time.Second)
 		if err != nil {
@@ -189,6 +194,9 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 		return err
 	}
 	defer r.close()
+	if err := b.warmUp(ctx, r); err != nil {
+		return err
+	}
 	type measure struct {
 		name string
 		take func() (*result, error)
@@ -210,6 +218,32 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 			return fmt.Errorf("%s on the %s: %w", m.name, c.Name, err)
 		}
 		b.add(res)
+	}
+	return nil
+}
+
+// warmUp keeps a broker that compiles itself while it runs busy for a while.
+func (b *bench) warmUp(ctx context.Context, r *rig) error {
+	if r.p.cluster.Name != kafkaName || b.warm <= 0 {
+		return nil
+	}
+	b.progress("warming the broker for %s\n", b.warm)
+	if len(r.c.copies) == 0 {
+		hs, err := hooks(1000, 0, 1, false, time.Now())
+		if err != nil {
+			return err
+		}
+		requests := make([][]byte, len(hs))
+		for i := range hs {
+			requests[i] = hs[i].request(r.c.listen, "/")
+		}
+		_, err = hammer(ctx, r.c.listen, requests, 64, b.warm)
+		return err
+	}
+	for end := time.Now().Add(b.warm); time.Now().Before(end); {
+		if _, _, err := r.bareFlow(ctx, b.records, 0); err != nil {
+			return err
+		}
 	}
 	return nil
 }
