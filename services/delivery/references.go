@@ -130,7 +130,9 @@ func (a *attempt) waiting(missing []record.Reference) postgres.Finished {
 	f.Delay = a.s.cfg.WaitTTL - a.waited()
 	for _, ref := range missing {
 		if _, ok := a.known[a.reference(ref)]; !ok {
-			f.Delay = min(f.Delay, a.s.cfg.ReferenceGrace-a.waited())
+			// Routes may change, and this process may not know the newest yet: the
+			// looks get rarer.
+			f.Delay = min(f.Delay, a.s.cfg.ReferenceGrace-a.waited(), a.waited())
 		}
 		if ref.Optional {
 			f.Delay = min(f.Delay, a.s.cfg.OptionalWait-a.waited())

@@ -1,0 +1,176 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxnex/fluxnex/tests/parts"
+)
+
+// TestABookkeepersEditSurvives: somebody edits the vendor in QuickBooks; the
+// next update heals by fetch, merge and retry, keeps what we do not own, and
+// tells which field it wrote over.
+func TestABookkeepersEditSurvives(t *testing.T) {
+	parts.EachKafka(t, func(t *testing.T, cluster parts.Cluster) {
+		p := install(t, cluster, shape{})
+		id, path := recordID(0), "/_sandbox/quickbooks/"+p.tenants[0].Realm+"/Vendor/"
+		acked(t, p, account(p, id, at, vendor("Acme", "555-0100")...))
+		made := arrived(t, p, "quickbooks", "Acme")
+		p.call(t, http.MethodPost, path+made.ID+"/edit", map[string]any{
+			"Mobile": map[string]any{"FreeFormNumber": "555-7777"}, "PrimaryPhone": map[string]any{"FreeFormNumber": "by hand"},
+		})
+		acked(t, p, account(p, id, at.Add(time.Minute), vendor("Acme", "555-0101")...))
+		await(t, "the update arrived", func() (bool, string) {
+			now := arrived(t, p, "quickbooks", "Acme")
+			return now.ID == made.ID && now.Phone == "555-0101", now.String()
+		})
+		if now := p.call(t, http.MethodGet, path+made.ID, nil); !strings.Contains(now, "555-7777") {
+			t.Errorf("the person's own field was lost: %s", now)
+		}
+		about := func(r row) bool { return r.text("code") == "fields_overwritten" }
+		await(t, "the customer is told what was written over", func() (bool, string) {
+			told := p.notifications(t, about)
+			return len(told) == 1 && strings.Contains(told[0].text("message"), "PrimaryPhone") && told[0].text("audience") == "customer", show(p.notifications(t, func(row) bool { return true }))
+		})
+		await(t, "the vendor as it was found is a replica", func() (bool, string) {
+			stdout, stderr, code := command(t, p.env, "trace", p.tenants[0].Slug, "quickbooks:Vendor:"+made.ID)
+			return code == 0 && strings.Contains(stdout, "replica"), stdout + stderr
+		})
+		refused := 0
+		for _, l := range p.ledger(t) {
+			if l.Code == "5010" {
+				refused++
+			}
+		}
+		if refused != 1 {
+			t.Errorf("%d writes were refused as stale, want 1", refused)
+		}
+		acked(t, p, account(p, id, at.Add(time.Hour), vendor("Acme", "555-0102")...))
+		await(t, "the notification closes itself", func() (bool, string) {
+			told := p.notifications(t, about)
+			return len(told) == 0, show(told)
+		})
+	})
+}
+
+// TestAReauthorisedConnectionDrainsWithARamp: while the credential is dead one
+// notification is sent and no call is made; then one probe, and twice as many
+// calls each second.
+func TestAReauthorisedConnectionDrainsWithARamp(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{copies: 2})
+	tenant := p.tenants[0]
+	acked(t, p, account(p, recordID(0), at, vendor("First", "555-0100")...))
+	arrived(t, p, "quickbooks", "First")
+	p.call(t, http.MethodPost, "/_sandbox/quickbooks/"+tenant.Realm+"/revoke", nil)
+	const n = 40
+	for i := range n {
+		acked(t, p, account(p, recordID(i), at.Add(time.Minute), vendor(fmt.Sprintf("Vendor %02d", i), "555-0101")...))
+	}
+	arrived(t, p, "hubspot", fmt.Sprintf("Vendor %02d", n-1)) // nobody else waits
+	state := func() (s struct {
+		State string
+		Rows  map[string]int
+	}) {
+		var list []json.RawMessage
+		if err := json.Unmarshal([]byte(p.run(t, "connection", "status", tenant.Slug, booksTarget, "-o", "json")), &list); err != nil || len(list) != 1 {
+			t.Fatalf("connection status: %v, %s", err, list)
+		}
+		if err := json.Unmarshal(list[0], &s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	await(t, "the connection is blocked with its rows", func() (bool, string) {
+		s := state()
+		return s.State == "blocked" && s.Rows["ready"] == n, fmt.Sprintf("%+v", s)
+	})
+	about := func(r row) bool { return r.text("class") == "auth" }
+	if told := p.notifications(t, about); len(told) != 1 || told[0].text("audience") != "support" || !strings.Contains(told[0].text("remedy"), "fluxnex connection reauthorize") {
+		t.Errorf("want one notification for support that says what to do, got %s", show(told))
+	}
+
+	wrong := append([]string{"NEW_TOKEN=nobody-knows-this"}, p.env...)
+	if out, stderr, code := command(t, wrong, "connection", "reauthorize", tenant.Slug, booksTarget, "--env", "refresh_token=NEW_TOKEN"); code == 0 || !strings.Contains(stderr, "nothing was stored") {
+		t.Errorf("credentials that QuickBooks refuses: exit code %d, %s%s", code, out, stderr)
+	}
+	var fresh []struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal([]byte(p.call(t, http.MethodPost, "/_sandbox/quickbooks/"+tenant.Realm+"/authorize", nil)), &fresh); err != nil || len(fresh) == 0 {
+		t.Fatalf("authorize: %v, %+v", err, fresh)
+	}
+	from := p.lastSeq(t)
+	right := append([]string{"NEW_TOKEN=" + fresh[0].RefreshToken}, p.env...)
+	if out, stderr, code := command(t, right, "connection", "reauthorize", tenant.Slug, booksTarget, "--env", "refresh_token=NEW_TOKEN"); code != 0 {
+		t.Fatalf("reauthorize: exit code %d, %s%s", code, out, stderr)
+	}
+	for i := range n {
+		arrived(t, p, "quickbooks", fmt.Sprintf("Vendor %02d", i))
+	}
+	var writes []time.Time
+	probes := 0
+	for _, l := range p.ledger(t) {
+		switch {
+		case l.Seq <= from || l.App != "quickbooks":
+		case l.Object == "Vendor" && l.Method == http.MethodPost:
+			if probes < 2 {
+				t.Errorf("the first write came after %d probes, want those of the command and of delivery", probes)
+			}
+			writes = append(writes, l.Time)
+		case strings.Contains(l.Path, "companyinfo"):
+			probes++
+		}
+	}
+	if len(writes) != n {
+		t.Errorf("%d writes for %d rows", len(writes), n)
+	}
+	// A bound from above, which a slow machine keeps as well: in k seconds no more
+	// than the ramp lets through.
+	for i, w := range writes {
+		k := int(w.Sub(writes[0]).Seconds()) + 2 // the ramp began before the first write
+		if most := 1<<(k+1) + k; i+1 > most {
+			t.Errorf("%d writes within %s of the opening, the ramp lets %d through", i+1, w.Sub(writes[0]), most)
+		}
+	}
+	if s := state(); s.State != "open" || s.Rows["done"] != n {
+		t.Errorf("afterwards the connection is %+v", s)
+	}
+	if told := p.notifications(t, about); len(told) != 0 {
+		t.Errorf("the notification is still open: %s", show(told))
+	}
+}
+
+func (p *platform) lastSeq(t testing.TB) uint64 {
+	t.Helper()
+	var last uint64
+	for _, l := range p.ledger(t) {
+		last = max(last, l.Seq)
+	}
+	return last
+}
+
+// TestAnInvoiceWhoseCustomerIsNotRoutedSaysSo and goes on by itself when it is.
+func TestAnInvoiceWhoseCustomerIsNotRoutedSaysSo(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	p.invoicing(t)
+	p.run(t, "delete", "route", p.tenants[0].ID+"/TMS_CUSTOMER/"+booksTarget)
+	p.tell(t, accountObject, at, map[string]map[string]string{recordID(1): aCustomer("Shipper One")})
+	p.tell(t, loadObject, at, map[string]map[string]string{loadID(1): aLoad("L-1", recordID(1))})
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+	about := func(r row) bool { return strings.HasSuffix(r.text("recordid"), invoiceID(1)) }
+	await(t, "the customer's people are told what to do", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 1 && told[0].text("code") == "reference_not_routed" && strings.Contains(told[0].text("remedy"), "route"), show(told)
+	})
+	p.apply(t, "route.yaml", fmt.Sprintf("kind: Route\ntenant: %s\nentity: TMS_CUSTOMER\ntarget: %s\n", p.tenants[0].ID, booksTarget))
+	p.tell(t, accountObject, at.Add(time.Hour), map[string]map[string]string{recordID(1): {"Name": "Shipper One", "BillingCity": "Boston"}})
+	p.customerOf(t, "INV-1", "Shipper One")
+	await(t, "the notification closed itself", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 0, show(told)
+	})
+}
