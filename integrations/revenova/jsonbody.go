@@ -127,7 +127,7 @@ type members []struct {
 }
 
 func membersOf(obj gjson.Result) members {
-	var out members
+	out := make(members, 0, 8)
 	if obj.IsObject() {
 		obj.ForEach(func(key, value gjson.Result) bool {
 			out = append(out, struct {

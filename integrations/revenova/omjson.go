@@ -123,6 +123,7 @@ func observeOMJSON(payload string) (integration.Observation, error) {
 		return o, fmt.Errorf("%w: %d sObjects in the notification, not one", errJSON, len(objects))
 	}
 	lowered := false
+	o.Fields = make([]record.Field, 0, usualFields)
 	objects[0].ForEach(func(key, value gjson.Result) bool {
 		name := key.String()
 		if isAttributes(name) {
@@ -152,6 +153,9 @@ func observeOMJSON(payload string) (integration.Observation, error) {
 	}
 	return finish(o)
 }
+
+// usualFields is room for what an outbound message usually has.
+const usualFields = 48
 
 func observeFlat(root gjson.Result) (integration.Observation, error) {
 	var o integration.Observation

@@ -8,21 +8,14 @@ import "strings"
 // recognised in any case; where the end of a value cannot be found, everything
 // behind it is dropped.
 func withoutSession(body string) string {
-	if !mentionsSession(body) {
-		return body
-	}
-	lower := strings.ToLower(body)
-	if len(lower) != len(body) { // case folding moved offsets: fold ASCII only
-		lower = asciiLower(body)
-	}
 	var b strings.Builder
 	done := 0
 	for at := 0; ; {
-		i, n := nextSession(lower, at)
+		i, n := nextSession(body, at)
 		if i < 0 {
 			break
 		}
-		from, to := sessionValue(body, lower, i+n)
+		from, to := sessionValue(body, i+n)
 		if from < 0 {
 			at = i + n
 			continue
@@ -40,47 +33,52 @@ func withoutSession(body string) string {
 	return b.String()
 }
 
-// mentionsSession looks for the word in any case. Most bodies do not have it,
-// and need no copy in lower case. Every seventh byte is enough to look at: the
-// word covers one, and its letters say where it would begin.
-func mentionsSession(body string) bool {
+// nextSession finds the next sessionid or session_id in any case. Every seventh
+// byte is enough to look at: the word "session" covers one, and its letters say
+// where it would begin.
+func nextSession(body string, at int) (i, n int) {
 	const word = "session"
-	for i := len(word) - 1; i < len(body); i += len(word) {
-		for at := range len(word) {
-			if body[i]|0x20 != word[at] {
-				continue
-			}
-			if from := i - at; from+len(word) <= len(body) && strings.EqualFold(body[from:from+len(word)], word) {
-				return true
+	for at >= 0 {
+		found := -1
+		for look := at + len(word) - 1; look < len(body) && found < 0; look += len(word) {
+			for letter := len(word) - 1; letter >= 0 && found < 0; letter-- {
+				if body[look]|0x20 == word[letter] && look-letter >= at && hasFold(body[look-letter:], word) {
+					found = look - letter
+				}
 			}
 		}
+		if found < 0 {
+			break
+		}
+		for _, ending := range [...]string{"id", "_id"} {
+			if hasFold(body[found+len(word):], ending) {
+				return found, len(word) + len(ending)
+			}
+		}
+		at = found + len(word)
 	}
-	return false
+	return -1, 0
 }
 
-func asciiLower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			b[i] = c | 0x20
-		}
-	}
-	return string(b)
+// hasFold is HasPrefix for ASCII in any case.
+func hasFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-func nextSession(lower string, at int) (i, n int) {
-	i, n = -1, 0
-	for _, name := range [...]string{"sessionid", "session_id"} {
-		if j := strings.Index(lower[at:], name); j >= 0 && (i < 0 || at+j < i) {
-			i, n = at+j, len(name)
+// first is the smallest index of any of these; -1 if there is none.
+func first(s string, any ...string) int {
+	out := -1
+	for _, sub := range any {
+		if i := strings.Index(s, sub); i >= 0 && (out < 0 || i < out) {
+			out = i
 		}
 	}
-	return i, n
+	return out
 }
 
 // sessionValue finds the value that follows the name ending at i: the content
 // of an element or the value of a member; from is -1 where none follows.
-func sessionValue(body, lower string, i int) (from, to int) {
+func sessionValue(body string, i int) (from, to int) {
 	rest := body[i:]
 	trimmed := strings.TrimLeft(rest, " \t\r\n")
 	if strings.HasPrefix(trimmed, `"`) || strings.HasPrefix(trimmed, `\"`) || strings.HasPrefix(trimmed, `'`) {
@@ -92,32 +90,30 @@ func sessionValue(body, lower string, i int) (from, to int) {
 		}
 	}
 	// A tag, plain or with its brackets escaped inside a JSON string.
-	for _, bracket := range [...]string{">", `\u003e`} {
-		open := strings.Index(lower[i:], bracket)
+	for _, bracket := range [...][]string{{">"}, {`\u003e`, `\u003E`}} {
+		open := first(body[i:], bracket...)
 		if open < 0 || strings.ContainsAny(body[i:i+open], "<{}") {
 			continue
 		}
 		if strings.HasSuffix(strings.TrimRight(body[i:i+open], " \t\r\n"), "/") {
 			return -1, 0 // empty element
 		}
-		from = i + open + len(bracket)
-		if isClosing(lower, i) {
+		from = i + open + len(bracket[0])
+		if isClosing(body, i) {
 			return -1, 0
 		}
-		inner := lower[from:]
+		inner := body[from:]
 		end := len(inner)
 		skip := 0
-		if strings.HasPrefix(strings.TrimLeft(inner, " \t\r\n"), "<![cdata[") {
+		if hasFold(strings.TrimLeft(inner, " \t\r\n"), "<![cdata[") {
 			if j := strings.Index(inner, "]]>"); j >= 0 {
 				skip = j
 			} else {
 				return from, len(body)
 			}
 		}
-		for _, close := range [...]string{"</", `<\/`, `\u003c/`, `\u003c\/`} {
-			if j := strings.Index(inner[skip:], close); j >= 0 && skip+j < end {
-				end = skip + j
-			}
+		if j := first(inner[skip:], "</", `<\/`, `\u003c/`, `\u003c\/`, `\u003C/`, `\u003C\/`); j >= 0 {
+			end = skip + j
 		}
 		return from, from + end
 	}
@@ -125,11 +121,11 @@ func sessionValue(body, lower string, i int) (from, to int) {
 }
 
 // isClosing reports that the name ending at i belongs to an end tag.
-func isClosing(lower string, i int) bool {
-	for i > 0 && (isAlnum(lower[i-1]) || strings.IndexByte("_:.-", lower[i-1]) >= 0) {
+func isClosing(body string, i int) bool {
+	for i > 0 && (isAlnum(body[i-1]) || strings.IndexByte("_:.-", body[i-1]) >= 0) {
 		i--
 	}
-	return i > 0 && lower[i-1] == '/'
+	return i > 0 && body[i-1] == '/'
 }
 
 // jsonValueLen is the length of the JSON value s begins with; all of s where it
