@@ -66,9 +66,9 @@ func hasFold(s, prefix string) bool {
 }
 
 // first is the smallest index of any of these; -1 if there is none.
-func first(s string, any ...string) int {
+func first(s string, subs ...string) int {
 	out := -1
-	for _, sub := range any {
+	for _, sub := range subs {
 		if i := strings.Index(s, sub); i >= 0 && (out < 0 || i < out) {
 			out = i
 		}

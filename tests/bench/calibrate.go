@@ -57,7 +57,7 @@ func spin(n int) int64 {
 	sums := make([]int64, n)
 	for i := range n {
 		wg.Go(func() {
-			x := uint64(i + 1) //nolint:gosec // small
+			x := uint64(i + 1)
 			for end := time.Now().Add(spinFor); time.Now().Before(end); sums[i]++ {
 				for range 10_000 {
 					x ^= x << 13

@@ -76,10 +76,10 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	// PostgreSQL runs under another account and must get to its folder.
-	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // see above
+	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
 	b := &bench{options: o, dir: dir, began: time.Now(), progress: func(format string, a ...any) {

@@ -59,8 +59,8 @@ const (
 	verdictNone   = "no goal"
 )
 
-// finish takes the medians; goals are judged by them. Most samples on a quiet
-// host make a verdict; on a noisy host a goal that is met all the same is met.
+// finish takes the medians; goals are judged by them, where most samples were
+// taken on a quiet host.
 func (r *result) finish(goals func(r *result) []goal) {
 	var subject, bare, ratio []float64
 	noisy := 0
@@ -85,7 +85,7 @@ func (r *result) finish(goals func(r *result) []goal) {
 			r.Verdict = verdictMissed
 		}
 	}
-	if r.Verdict == verdictMissed && 2*noisy >= len(r.Samples) {
+	if 2*noisy > len(r.Samples) {
 		r.Verdict = verdictNoisy
 	}
 }

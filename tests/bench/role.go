@@ -168,7 +168,7 @@ const copyLinger = 2 * time.Millisecond
 func listenLow(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	for range 100 {
-		l, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(17_000))) //nolint:gosec // not a secret
+		l, err := lc.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(17_000)))
 		if err == nil {
 			return l, nil
 		}
