@@ -363,8 +363,8 @@ func TestRecoveringFromRefusals(t *testing.T) {
 		t.Errorf("our own vendor under the name: %+v, %v", r, err)
 	}
 	c.objects["vendor/1"]["AcctNum"] = "777"
-	if r, err := d.Recover(t.Context(), c, op, refusal); r != nil || err != nil {
-		t.Errorf("a stranger's vendor was taken: %+v, %v", r, err)
+	if r, err := d.Recover(t.Context(), c, op, refusal); r != nil || fault.Of(err).Class != fault.Business || !strings.Contains(fault.Of(err).Remedy, `"001"`) {
+		t.Errorf("a stranger's vendor was taken, or nothing said how to hand it over: %+v, %v", r, err)
 	}
 
 	c.objects["vendor/1"]["AcctNum"] = "001"

@@ -181,7 +181,7 @@ func (d deliverer) Recover(ctx context.Context, c integration.Caller, op integra
 		if op.Applied != nil && op.Applied.Active {
 			return nil, nil // a rename to somebody else's name
 		}
-		return d.adopt(ctx, c, op)
+		return d.adopt(ctx, c, op, refusal)
 	case "qbo_610":
 		if op.Applied == nil {
 			return nil, nil // something it refers to
@@ -205,7 +205,7 @@ func (d deliverer) Recover(ctx context.Context, c integration.Caller, op integra
 // adopt finds our own object under the name or number that is taken. The
 // customer and the vendor of one account share a name until the vendor has its
 // suffix: then waiting helps.
-func (d deliverer) adopt(ctx context.Context, c integration.Caller, op integration.Operation) (*integration.Remote, error) {
+func (d deliverer) adopt(ctx context.Context, c integration.Caller, op integration.Operation, refusal error) (*integration.Remote, error) {
 	body, err := tree(op.Payload)
 	if err != nil {
 		return nil, fault.Unreadable("qbo_payload", err)
@@ -219,17 +219,36 @@ func (d deliverer) adopt(ctx context.Context, c integration.Caller, op integrati
 			return &r, nil
 		}
 	}
-	if op.Type != customer {
-		return nil, nil
-	}
-	found, err = d.candidates(ctx, c, op, vendor, body)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range found {
-		if ours(r, map[string]any{"AcctNum": op.RecordID.Local()}) {
-			return nil, fault.Retry("qbo_vendor_rename_pending", 0, fmt.Errorf("the vendor of the same account still has the name"))
+	strangers := found
+	if op.Type == customer {
+		found, err = d.candidates(ctx, c, op, vendor, body)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			if ours(r, map[string]any{"AcctNum": op.RecordID.Local()}) {
+				return nil, fault.Retry("qbo_vendor_rename_pending", 0, fmt.Errorf("the vendor of the same account still has the name"))
+			}
 		}
 	}
-	return nil, nil
+	return nil, offered(strangers, body, refusal)
+}
+
+// offered says how somebody can hand one of their objects over, if one has the
+// name: nobody but a person can know that it is the same company.
+func offered(strangers []integration.Remote, body map[string]any, refusal error) error {
+	if len(strangers) == 0 || !isName(strangers[0].Type) {
+		return nil
+	}
+	r := strangers[0]
+	field, mark := "the account number", ""
+	if r.Type != vendor {
+		field = "the notes"
+	}
+	mark, _ = body[marker(r.Type)].(string)
+	if mark == "" {
+		return nil
+	}
+	f := fault.Of(refusal)
+	return fault.Refused(f.Code, fmt.Sprintf("%s %s in QuickBooks has this name. If it is the same company, write %q into %s of it there, and the next change takes it over; otherwise rename one of them, or map DisplayName with a distinguishing suffix.", r.Type, r.ID, mark, field), f.Err)
 }

@@ -364,7 +364,8 @@ type Recoverer interface {
 	// object op is to be prepared again with, as op.Applied: one of ours under
 	// the name that is taken, one that somebody made inactive, one that is gone
 	// (Active false). nil: the refusal stands. A retryable error: what stood in
-	// the way is being removed, try op again later. The caller asks once per
+	// the way is being removed, try op again later. A business error: the refusal
+	// with a better remedy. The caller asks once per code and
 	// attempt and bounds the attempts.
 	Recover(ctx context.Context, c Caller, op Operation, refusal error) (*Remote, error)
 }

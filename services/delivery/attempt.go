@@ -59,9 +59,9 @@ type attempt struct {
 	found    *integration.Remote // what the destination was seen to hold
 	step     int
 	rebases  int
-	healed   bool // Recover was asked
-	sent     bool // a call may have reached the destination
-	doubt    bool // a stored request has no known outcome
+	healed   map[string]bool // codes that Recover was asked about
+	sent     bool            // a call may have reached the destination
+	doubt    bool            // a stored request has no known outcome
 
 	overwritten []string // fields that somebody had changed there
 }

@@ -95,14 +95,18 @@ func (a *attempt) recoverRefusal(ctx context.Context, refusal error) (bool, erro
 	return true, nil
 }
 
-// recovered asks the integration, once in an attempt, what can be done about a
-// refusal; nil if nothing.
+// recovered asks the integration, once in an attempt for each kind of refusal,
+// what can be done about it; nil if nothing.
 func (a *attempt) recovered(ctx context.Context, refusal error) (*integration.Remote, error) {
 	recoverer, ok := a.deliver.(integration.Recoverer)
-	if !ok || a.healed {
+	code := fault.Of(refusal).Code
+	if !ok || a.healed[code] {
 		return nil, nil
 	}
-	a.healed = true
+	if a.healed == nil {
+		a.healed = map[string]bool{}
+	}
+	a.healed[code] = true
 	return recoverer.Recover(ctx, a.caller(), a.op, refusal)
 }
 
