@@ -46,11 +46,21 @@ func (s *Service) blocked(ctx context.Context) (map[source]postgres.Block, error
 	return out, nil
 }
 
+// asksOver reports the connection that records are fetched over: another one's
+// troubles hold nobody up.
+func (s *Service) asksOver(b *batch) bool {
+	used := s.connection(b.tenant, b.app)
+	return used != nil && used.Name == b.connection.Name
+}
+
 func fingerprint(b *batch) string { return "fetcher/" + b.connection.Name + "/blocked" }
 
 // block makes the clock of whatever waits for this source stand, and tells
 // support once.
 func (s *Service) block(ctx context.Context, b *batch, f *fault.Error, pause time.Duration) error {
+	if !s.asksOver(b) {
+		return nil // nothing waits for this one
+	}
 	remedy := f.Remedy
 	switch {
 	case f.Class == fault.Auth:
@@ -67,6 +77,9 @@ func (s *Service) block(ctx context.Context, b *batch, f *fault.Error, pause tim
 
 // answered ends a block: the source can be asked again.
 func (s *Service) answered(ctx context.Context, b *batch) error {
+	if !s.asksOver(b) {
+		return nil
+	}
 	ended, err := s.deps.Fetches.Unblock(ctx, b.tenant, b.app, b.connection.Name, fingerprint(b))
 	if ended {
 		s.log.Info("the source answers again", "tenant", b.tenant, "connection", b.connection.Name)

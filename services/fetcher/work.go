@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,17 +202,21 @@ func (s *Service) plan(f *postgres.Fetch) (b *batch, why string) {
 	if !ok {
 		return nil, fmt.Sprintf("%s has no records of the type %q to ask for", f.SourceApp, f.EntityType)
 	}
-	connections := s.deps.Snapshots.Current().ConnectionsOf(f.Tenant, f.SourceApp)
-	if len(connections) == 0 {
+	connection := s.connection(f.Tenant, f.SourceApp)
+	if connection == nil {
 		return nil, fmt.Sprintf("tenant %s has no connection to %s", f.Tenant, f.SourceApp)
 	}
-	slices.SortFunc(connections, func(a, b *controlplane.Connection) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return &batch{tenant: f.Tenant, app: f.SourceApp, object: object, connection: connections[0], fetcher: app.Fetch}, ""
+	return &batch{tenant: f.Tenant, app: f.SourceApp, object: object, connection: connection, fetcher: app.Fetch}, ""
+}
+
+// connection is the one that a tenant's records of an app are asked for over;
+// nil if there is none.
+func (s *Service) connection(tenant record.TenantID, app string) *controlplane.Connection {
+	connections := s.deps.Snapshots.Current().ConnectionsOf(tenant, app)
+	if len(connections) == 0 {
+		return nil
+	}
+	return slices.MinFunc(connections, func(a, b *controlplane.Connection) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // fetch asks for one batch and sends the answers on their way.

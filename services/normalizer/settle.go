@@ -45,6 +45,9 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 		} else {
 			done = append(done, w)
 		}
+		// The entry of a parent that the record uses no more stays. It costs a
+		// spurious wake; taking it away could come after a later owner registered the
+		// pair again, and then a wake would be lost.
 		for _, d := range c.Dependencies {
 			parent := record.KeyOf(c.TenantID, d.RecordID)
 			uses = append(uses, redis.Use{Parent: parent, Child: key, Digest: d.Digest})
