@@ -26,8 +26,8 @@ func TestCrashBetweenWritesThatMustAgree(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	result, err := rig.RunCrashPoints(ctx, rig.Config{
-		Binary: binary, Self: program, Broker: rig.Broker{Kind: "embedded"}, Seed: 1, Events: 3000, Tenants: 2, Copies: 1,
-		Duration: 90 * time.Second, Faults: []string{}, Drain: 3 * time.Minute, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Binary: binary, Self: program, Broker: rig.Broker{Kind: "embedded"}, Seed: 1, Events: 3000, Tenants: 2, Copies: 2,
+		Duration: 80 * time.Second, Faults: []string{}, Drain: 3 * time.Minute, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -181,9 +181,9 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 		res.Wrong = append(res.Wrong, fmt.Sprintf("I1: not right within %s after the last fault", r.cfg.Drain))
 	}
 	if err := await(ctx, "no group is behind", func() (bool, string) {
-		var err error
-		res.Lag, err = r.lag(ctx)
-		return err == nil && res.Lag == 0, fmt.Sprint(res.Lag, " records behind, ", err)
+		lag, behind, err := r.lag(ctx)
+		res.Lag = lag
+		return err == nil && lag == 0, fmt.Sprint(behind, " ", err)
 	}); err != nil {
 		res.Wrong = append(res.Wrong, "I8: "+err.Error())
 	}
@@ -221,20 +221,26 @@ func repeats(ledger []torture.Line) int {
 	return n
 }
 
-func (r *Rig) lag(ctx context.Context) (int64, error) {
+// lag sums what `fluxnex lag` shows, and says who is behind.
+func (r *Rig) lag(ctx context.Context) (sum int64, behind string, err error) {
 	out, err := r.run(ctx, "lag", "-o", "json")
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	var lines []struct{ Lag int64 }
+	var lines []struct {
+		Service, Topic string
+		Lag            int64
+	}
 	if err := json.Unmarshal([]byte(out), &lines); err != nil {
-		return 0, fmt.Errorf("lag: %w: %s", err, out)
+		return 0, "", fmt.Errorf("lag: %w: %s", err, out)
 	}
-	sum := int64(0)
 	for _, l := range lines {
 		sum += l.Lag
+		if l.Lag > 0 {
+			behind += fmt.Sprintf("%s is %d records behind on %s; ", l.Service, l.Lag, l.Topic)
+		}
 	}
-	return sum, nil
+	return sum, behind, nil
 }
 
 func readIntents(path string) ([]torture.Intent, error) {
