@@ -9,7 +9,7 @@ RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... 
 HEAVY := ./tests/e2e/... ./tests/torture/... ./tests/mutants/...
 REST = $(shell go list ./... | grep -Ev '/tests/(e2e|torture|mutants)')
 
-.PHONY: help build check test demo torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite
+.PHONY: help build check test demo torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite fuzz crashpoints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,13 +33,21 @@ test: vet lint ## the whole suite on the real parts it finds or can install; REQ
 	@tools/parts/with-parts.sh $(MAKE) --no-print-directory --keep-going suite
 
 # A failure of one does not hide the others.
-suite: unit race e2e
+suite: unit race fuzz e2e crashpoints
 
 unit: # layers, schemas and fuzz corpora are among them
 	@tools/gotest.sh -timeout 15m $(REST)
 
 race:
 	@tools/gotest.sh -race -timeout 15m $(RACE)
+
+fuzz: # a short turn of three; `go test` above ran all corpora
+	go test -run '^$$' -fuzz '^FuzzSplit$$' -fuzztime 10s ./integrations/revenova
+	go test -run '^$$' -fuzz '^FuzzOtherVersion$$' -fuzztime 10s ./schemas
+	go test -run '^$$' -fuzz '^FuzzSignature$$' -fuzztime 10s ./services/gateway
+
+crashpoints: # the real process killed between any two writes that must agree
+	@tools/gotest.sh -tags failpoints -run '^TestCrash' -timeout 10m ./tests/torture
 
 e2e:
 	@tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
