@@ -313,3 +313,37 @@ func TestDeletesAndMergesThatNobodyAnnouncesAreFound(t *testing.T) {
 		t.Errorf("an older save revived a deleted record: active %v, inactive %v", active, inactive)
 	}
 }
+
+// TestADeletedInvoiceIsVoided and an echo of what is known changes nothing.
+func TestADeletedInvoiceIsVoided(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	p.invoicing(t)
+	p.hold(t, accountObject, recordID(1), aCustomer("Shipper One"))
+	p.hold(t, loadObject, loadID(1), aLoad("L-1", recordID(1)))
+	p.hold(t, invoiceObject, invoiceID(1), anInvoice("INV-1", loadID(1)))
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+	first := p.customerOf(t, "INV-1", "Shipper One")
+
+	// The same save again, under a later time: a person saved without a change, or
+	// a tool wrote back what it had read.
+	p.tell(t, invoiceObject, at.Add(time.Hour), map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(2): anInvoice("INV-2", loadID(1))})
+	p.customerOf(t, "INV-2", "Shipper One")
+	if again := p.customerOf(t, "INV-1", "Shipper One"); again.SyncToken != first.SyncToken {
+		t.Errorf("an echo was written: SyncToken %s became %s", first.SyncToken, again.SyncToken)
+	}
+
+	p.call(t, http.MethodDelete, "/_sandbox/salesforce/"+p.tenants[0].Organization+"/"+invoiceObject+"/"+invoiceID(1), nil)
+	p.run(t, "connection", "poll", p.tenants[0].Slug, "Revenova")
+	await(t, "the invoice is void and the other is not", func() (bool, string) {
+		var void, open int
+		for _, v := range p.documents(t, "Invoice") {
+			if total, err := v.TotalAmt.Float64(); err == nil && total == 0 {
+				void++
+			} else if v.DocNumber == "INV-2" {
+				open++
+			}
+		}
+		return void == 1 && open == 1, fmt.Sprintf("%+v", p.documents(t, "Invoice"))
+	})
+}
