@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,6 +32,8 @@ type provider struct {
 	current   string
 	access    string
 	revoked   bool
+	grace     bool   // the token before the current one is taken still
+	previous  string // that one
 }
 
 func newProvider(t *testing.T) *provider {
@@ -48,15 +51,16 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	user, pass, _ := r.BasicAuth()
 	refresh := r.PostFormValue("refresh_token")
-	if user != "client" || pass != "s3cret" || p.revoked || refresh != p.current {
-		if refresh != p.current {
-			p.reused++
-		}
+	if refresh != p.current {
+		p.reused++
+	}
+	if user != "client" || pass != "s3cret" || p.revoked || refresh != p.current && (!p.grace || refresh != p.previous) {
 		w.WriteHeader(http.StatusBadRequest)
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant"})
 		return
 	}
 	p.refreshes++
+	p.previous = p.current
 	p.current, p.access = fmt.Sprint("rt-", p.refreshes), fmt.Sprint("at-", p.refreshes)
 	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": p.access, "refresh_token": p.current, "expires_in": 3600})
 }
@@ -86,9 +90,7 @@ func (m *memory) Secrets(context.Context, record.TenantID, string) (map[string]t
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[string]token.Secret{}
-	for k, v := range m.values {
-		out[k] = v
-	}
+	maps.Copy(out, m.values)
 	return out, nil
 }
 
@@ -107,9 +109,7 @@ func (m *memory) Refresh(ctx context.Context, t record.TenantID, c string, fn fu
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k, v := range replaced {
-		m.values[k] = v
-	}
+	maps.Copy(m.values, replaced)
 	return nil
 }
 
