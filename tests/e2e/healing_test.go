@@ -347,3 +347,31 @@ func TestADeletedInvoiceIsVoided(t *testing.T) {
 		return void == 1 && open == 1, fmt.Sprintf("%+v", p.documents(t, "Invoice"))
 	})
 }
+
+// TestAnInvoiceThatCannotFollowItsLoadSaysSo: the books are closed, so the
+// invoice stays as it is, and one notification tells what to do.
+func TestAnInvoiceThatCannotFollowItsLoadSaysSo(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	p.invoicing(t)
+	p.hold(t, accountObject, recordID(1), aCustomer("Shipper One"))
+	p.hold(t, accountObject, recordID(2), aCustomer("Shipper Two"))
+	p.hold(t, loadObject, loadID(1), aLoad("L-1", recordID(1)))
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+	p.customerOf(t, "INV-1", "Shipper One")
+	preferences := "/_sandbox/quickbooks/" + p.tenants[0].Realm + "/preferences"
+	p.call(t, http.MethodPut, preferences, map[string]any{"closed_through": "2026-12-31"})
+	p.tell(t, loadObject, at.Add(time.Hour), map[string]map[string]string{loadID(1): {"rtms__Bill_To__c": recordID(2)}})
+	about := func(r row) bool { return strings.HasSuffix(r.text("recordid"), invoiceID(1)) }
+	await(t, "the customer is told that the books are closed", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 1 && told[0].text("audience") == "customer" && strings.Contains(told[0].text("message"), "closed") && told[0].text("remedy") != "", show(told)
+	})
+	p.customerOf(t, "INV-1", "Shipper One")
+	p.call(t, http.MethodPut, preferences, map[string]any{"closed_through": ""})
+	p.tell(t, loadObject, at.Add(2*time.Hour), map[string]map[string]string{loadID(1): {"rtms__Load_Status__c": "Invoiced"}})
+	p.customerOf(t, "INV-1", "Shipper Two")
+	await(t, "the notification closed itself", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 0, show(told)
+	})
+}
