@@ -85,10 +85,9 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	b := &bench{options: o, dir: dir, began: time.Now(), progress: func(format string, a ...any) {
 		_, _ = fmt.Fprintf(progress, format, a...) // a terminal that is gone stops nothing
 	}}
-	if err := b.all(ctx); err != nil {
-		return err
-	}
-	return errors.Join(b.report(out), ctx.Err())
+	// What was measured before a failure is reported all the same.
+	err = b.all(ctx)
+	return errors.Join(err, b.report(out))
 }
 
 // bench is one run.
