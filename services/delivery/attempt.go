@@ -51,7 +51,7 @@ type attempt struct {
 	known      map[postgres.Reference]postgres.Referenced
 	deadline   time.Time // by the monotonic clock; nothing is sent after it
 	began      time.Time
-	lane       time.Duration // how long before began the lane was opened; negative: it never was blocked
+	openedFor  time.Duration // how long before began the lane was opened; negative: it never was blocked
 
 	op       integration.Operation
 	wanted   []byte              // digest of the state, with references, before any merge
@@ -67,7 +67,7 @@ type attempt struct {
 }
 
 func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot, fallback *controlplane.Connection, deadline time.Time) *attempt {
-	a := &attempt{s: s, row: row, snapshot: snapshot, connection: fallback, deadline: deadline, began: s.deps.Clock(), lane: -1}
+	a := &attempt{s: s, row: row, snapshot: snapshot, connection: fallback, deadline: deadline, began: s.deps.Clock(), openedFor: -1}
 	// The connection the command named, where it still leads to this account.
 	if named, ok := snapshot.Connection(row.Tenant, row.TargetName); ok && named.App == row.App && named.RemoteAccount == row.RemoteAccount {
 		a.connection = named
@@ -87,10 +87,14 @@ func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot,
 // opened is how long ago the lane was opened again; negative where it never was
 // blocked.
 func (a *attempt) opened() time.Duration {
-	if a.lane < 0 {
+	if a.openedFor < 0 {
 		return -1
 	}
-	return a.lane + a.s.deps.Clock().Sub(a.began)
+	return a.openedFor + a.s.deps.Clock().Sub(a.began)
+}
+
+func (a *attempt) lane() postgres.LaneKey {
+	return postgres.LaneKey{Tenant: a.row.Tenant, App: a.row.App, RemoteAccount: a.row.RemoteAccount}
 }
 
 func (a *attempt) account() account { return account{a.row.App, a.row.RemoteAccount} }
@@ -251,8 +255,9 @@ func (a *attempt) steps(stop, ctx context.Context) (postgres.Finished, error) {
 		if err := a.s.failpoint(pointPrepared); err != nil {
 			return postgres.Finished{}, errCrash
 		}
-		// Nothing of this step is sent yet: on the way out the row goes back.
-		if stop.Err() != nil {
+		// Nothing of this step is sent yet: on the way out, or with the tenant
+		// disabled or the connection taken away since the claim, the row goes back.
+		if stop.Err() != nil || laneConnection(a.s.deps.Snapshots.Current(), a.lane()) == nil {
 			return a.released(), nil
 		}
 		held, err := a.s.store.do(ctx, a.stored(step))

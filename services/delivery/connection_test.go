@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,4 +177,35 @@ func TestADailyQuotaLastsUntilTheAccountsMidnight(t *testing.T) {
 	if moved := after.WaitingSince.Sub(before.WaitingSince); moved < time.Until(until)-time.Minute {
 		t.Errorf("the waiting row's clock stands for %s, the pause lasts %s", moved, time.Until(until))
 	}
+}
+
+// TestATenantThatIsDisabledMeanwhileIsNotSentFor: after the claim, before the
+// call.
+func TestATenantThatIsDisabledMeanwhileIsNotSentFor(t *testing.T) {
+	r := newRig(t)
+	enabled := r.snap.Current()
+	c, _ := enabled.Connection("envoy", "Shop")
+	disabled := controlplane.NewSnapshot(2, time.Now(), []controlplane.Tenant{{ID: "envoy", Slug: "envoy", Disabled: true}}, []controlplane.Connection{*c}, nil, nil)
+	prepared := make(chan struct{})
+	once := sync.OnceFunc(func() {
+		r.snap.set(disabled)
+		close(prepared)
+	})
+	r.tune = func(_ *Config, d *Deps) {
+		d.Failpoint = func(point string) error {
+			if point == pointPrepared {
+				once()
+			}
+			return nil
+		}
+	}
+	r.upsert("A", 1)
+	r.start()
+	<-prepared
+	r.status("envoy", "A", postgres.StatusReady)
+	if got := r.shop.entries(); len(got) != 0 {
+		t.Errorf("sent for a disabled tenant: %+v", got)
+	}
+	r.snap.set(enabled)
+	r.atShop("A", 1)
 }

@@ -107,7 +107,7 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	attempts := make([]*attempt, len(rows))
 	for i, r := range rows {
 		attempts[i] = s.newAttempt(r, snapshot, connections[r.Lane], began.Add(s.cfg.Lease-s.cfg.Margin))
-		attempts[i].lane = opened[r.Lane]
+		attempts[i].openedFor = opened[r.Lane]
 		s.accounts.take(attempts[i].account(), 1)
 	}
 	return attempts, s.resolveReferences(ctx, attempts)
