@@ -86,11 +86,13 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 	if c.cfg.StartOffsets != nil {
 		opts = append(opts, kgo.AdjustFetchOffsetsFn(c.startOffsets))
 	}
-	cl, err := c.cfg.Kafka.client(c.cfg.Group, c.log, opts...)
+	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	cl, err := c.cfg.Kafka.client(c.cfg.Group, c.log, append(opts, kgo.WithContext(life))...)
 	if err != nil {
+		abandon()
 		return err
 	}
-	defer cl.CloseAllowingRebalance()
+	defer leave(cl, abandon)
 
 	work, stop := drain(ctx)
 	defer stop()
@@ -134,6 +136,19 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		cl.AllowRebalance()
 	}
 	return nil
+}
+
+// leavePatience bounds how long a member waits to leave its group.
+const leavePatience = 5 * time.Second
+
+// leave closes a group's client. While a rebalance waits for other members, as
+// long as a session timeout and more, the client cannot leave: then it is
+// abandoned, and the group forgets it by its session timeout.
+func leave(cl interface{ CloseAllowingRebalance() }, abandon context.CancelFunc) {
+	timer := time.AfterFunc(leavePatience, abandon)
+	cl.CloseAllowingRebalance()
+	timer.Stop()
+	abandon()
 }
 
 // startOffsets runs between the assignment and the first fetch; heartbeats go on.

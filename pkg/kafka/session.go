@@ -33,9 +33,10 @@ type SessionConfig struct {
 // consumed offsets in one transaction. It is made for one goroutine; only
 // Assignment, Resume and Pause may be called from others.
 type Session struct {
-	cfg SessionConfig
-	gts *kgo.GroupTransactSession
-	log *slog.Logger
+	cfg     SessionConfig
+	gts     *kgo.GroupTransactSession
+	abandon context.CancelFunc // ends the client without leaving the group
+	log     *slog.Logger
 
 	mu       sync.Mutex
 	epoch    int64
@@ -61,7 +62,10 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 	if err != nil {
 		return nil, err
 	}
+	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	s.abandon = abandon
 	s.gts, err = kgo.NewGroupTransactSession(append(opts,
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(GroupName(cfg.Kafka, cfg.Group)),
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.TransactionalID(cfg.TransactionalID),
@@ -81,6 +85,7 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 		kgo.FetchMaxWait(fetchMaxWait),
 	)...)
 	if err != nil {
+		abandon()
 		return nil, err
 	}
 	if _, _, err := s.gts.Client().ProducerID(ctx); err != nil {
@@ -255,5 +260,5 @@ func cmpErr(first, err error) error {
 	return err
 }
 
-// Close leaves the group.
-func (s *Session) Close() { s.gts.CloseAllowingRebalance() }
+// Close leaves the group, or abandons it after a while in which it could not.
+func (s *Session) Close() { leave(s.gts, s.abandon) }
