@@ -44,9 +44,8 @@ func TestKillEachService(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Not on the embedded broker: it never expires a member that died while it
-		// waited to join, and so stands still for a minute when a service is killed
-		// twice within its session timeout.
+		// Not on the embedded broker: there a service that is killed twice within its
+		// session timeout can stand still for longer than on Kafka.
 		if cluster.Real {
 			storm, calm := context.WithTimeout(t.Context(), 6*time.Second)
 			defer calm()

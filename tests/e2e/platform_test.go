@@ -205,8 +205,15 @@ func (p *platform) stop(t testing.TB) {
 		if s.cmd == nil {
 			continue
 		}
+		asked := time.Now()
 		if err := s.end(syscall.SIGTERM, 30*time.Second); err != nil {
 			t.Errorf("stop: %v", err)
+		}
+		if took := time.Since(asked); took > 5*time.Second {
+			t.Logf("%s ended %s after SIGTERM", s.name, took.Round(time.Millisecond))
+		}
+		if s.err != nil {
+			t.Errorf("%s after SIGTERM: %v, want exit code 0:\n%s", s.name, s.err, complaints(s.log, 8))
 		}
 		if t.Failed() {
 			t.Logf("%s:\n%s", s.log, complaints(s.log, 8))
