@@ -85,7 +85,6 @@ type chart struct {
 	n      int
 	y      float64
 	peak   float64
-	unit   string
 	scaleX float64
 }
 
@@ -97,8 +96,8 @@ func (t Timeline) SVG(start time.Time, deeds []torture.Deed) string {
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="#ffffff"/>`+"\n", width, height)
 	n := max(len(t), 1)
 	scale := (width - left - right) / float64(n)
-	throughput := chart{&b, n, top, 1, "a second", scale}
-	latency := chart{&b, n, top + panel + gap, 1, "s", scale}
+	throughput := chart{&b, n, top, 1, scale}
+	latency := chart{&b, n, top + panel + gap, 1, scale}
 	for i := range t {
 		throughput.peak = max(throughput.peak, float64(t[i].Acked), float64(t[i].Applied))
 		latency.peak = max(latency.peak, t[i].Slowest.Seconds())
@@ -111,12 +110,14 @@ func (t Timeline) SVG(start time.Time, deeds []torture.Deed) string {
 		}
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="1"><title>%s %s</title></line>`+"\n", x, x, top, top+2*panel+gap, color, escape(d.What), escape(d.Victim))
 	}
-	throughput.frame("throughput: notifications acknowledged (blue), writes applied (green)")
-	throughput.line("#2f6fb2", func(i int) float64 { return float64(t[i].Acked) }, len(t))
-	throughput.line("#3a923a", func(i int) float64 { return float64(t[i].Applied) }, len(t))
-	latency.frame("from the first sending of a state to its write: median (blue), slowest (red)")
-	latency.line("#c03d3e", func(i int) float64 { return t[i].Slowest.Seconds() }, len(t))
-	latency.line("#2f6fb2", func(i int) float64 { return t[i].Median.Seconds() }, len(t))
+	throughput.frame("throughput a second: notifications acknowledged (blue), writes applied (green)")
+	always := func(int) bool { return true }
+	written := func(i int) bool { return t[i].Applied > 0 }
+	throughput.line("#2f6fb2", always, func(i int) float64 { return float64(t[i].Acked) }, len(t))
+	throughput.line("#3a923a", always, func(i int) float64 { return float64(t[i].Applied) }, len(t))
+	latency.frame("seconds from the first sending of a state to its write: median (blue), slowest (red); none where nothing was written")
+	latency.line("#c03d3e", written, func(i int) float64 { return t[i].Slowest.Seconds() }, len(t))
+	latency.line("#2f6fb2", written, func(i int) float64 { return t[i].Median.Seconds() }, len(t))
 	fmt.Fprintf(&b, `<text x="%.0f" y="%.0f">faults: SIGKILL of services grey, all others orange (hover for names); time in seconds after the start of the load</text>`+"\n", left, 20.0)
 	b.WriteString("</svg>\n")
 	return b.String()
@@ -134,17 +135,27 @@ func (c *chart) frame(title string) {
 		y := c.y + panel - panel*float64(i)/4
 		fmt.Fprintf(c.b, `<text x="%.1f" y="%.1f" text-anchor="end">%.4g</text>`+"\n", left-6, y+4, v)
 	}
-	fmt.Fprintf(c.b, `<text x="%.1f" y="%.1f" text-anchor="end">%s</text>`+"\n", left-6, c.y-6, c.unit)
 	for i := range 6 {
 		x := left + (width-left-right)*float64(i)/5
 		fmt.Fprintf(c.b, `<text x="%.1f" y="%.1f" text-anchor="middle">%d</text>`+"\n", x, c.y+panel+16, c.n*i/5)
 	}
 }
 
-func (c *chart) line(color string, value func(i int) float64, n int) {
-	var points strings.Builder
+// line draws a value a second; it is broken where there is none.
+func (c *chart) line(color string, has func(i int) bool, value func(i int) float64, n int) {
+	var path strings.Builder
+	pen := "M"
 	for i := range n {
-		fmt.Fprintf(&points, "%.1f,%.1f ", left+(float64(i)+0.5)*c.scaleX, c.y+panel-panel*value(i)/c.peak)
+		if !has(i) {
+			pen = "M"
+			continue
+		}
+		x, y := left+(float64(i)+0.5)*c.scaleX, c.y+panel-panel*value(i)/c.peak
+		fmt.Fprintf(&path, "%s%.1f %.1f", pen, x, y)
+		if pen == "M" {
+			fmt.Fprintf(&path, "h0.8") // a second alone is a dot
+		}
+		pen = "L"
 	}
-	fmt.Fprintf(c.b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="1.4"/>`+"\n", strings.TrimSpace(points.String()), color)
+	fmt.Fprintf(c.b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.4"/>`+"\n", path.String(), color)
 }

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&cfg.Events, "events", 300_000, "notifications, about")
 	flags.IntVar(&cfg.Tenants, "tenants", 50, "tenants")
 	flags.IntVar(&cfg.Copies, "copies", 2, "processes of each service")
-	flags.DurationVar(&cfg.Duration, "duration", 25*time.Minute, "over which load and faults are spread")
+	flags.DurationVar(&cfg.Duration, "duration", 30*time.Minute, "over which load and faults are spread")
 	flags.DurationVar(&cfg.KillMean, "kill-mean", 5*time.Second, "between two kills of services (F1)")
 	flags.DurationVar(&cfg.Drain, "drain", 10*time.Minute, "longest wait for quiet after the faults")
 	flags.StringVar(&cfg.Broker.Kind, "broker", "embedded", "embedded, real (started by tools/parts) or given (by -brokers-at and -registry-at)")
