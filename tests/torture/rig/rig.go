@@ -118,8 +118,16 @@ func (r *Rig) prepare(ctx context.Context) error {
 	if err := r.startSandbox(ctx); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"migrate"}, {"keyset", "create"}, {"topics", "apply"}, {"schemas", "register"}} {
-		if _, err := r.run(ctx, args...); err != nil {
+	if _, err := r.run(ctx, "keyset", "create"); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"migrate"}, {"topics", "apply"}, {"schemas", "register"}} {
+		// A part that has just been started may not be quick enough yet.
+		err := await(ctx, "fluxnex "+strings.Join(args, " ")+" is done", func() (bool, string) {
+			_, err := r.run(ctx, args...)
+			return err == nil, fmt.Sprint(err)
+		})
+		if err != nil {
 			return err
 		}
 	}
