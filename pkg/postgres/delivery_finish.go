@@ -43,7 +43,8 @@ type Finished struct {
 	Class   string
 	Code    string
 	Detail  string
-	// References the row waits for.
+	// References the row waits for; EndApplied: was sent without, and is sent
+	// again with once they are there.
 	References []record.Reference
 
 	Result       *record.DeliveryResult // to publish; nil = nothing worth telling
@@ -244,7 +245,7 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 			created, lanes, destinations = append(created, f.Row.ID), append(lanes, f.Row.Lane), append(destinations, f.Remote.ID)
 		}
 		for _, ref := range f.References {
-			batch.Queue(`INSERT INTO delivery_wait (row_id, lane_id, record_id, object) SELECT id, $2, $3, $4 FROM delivery_row WHERE id = $1 AND status IN ('waiting', 'failed')
+			batch.Queue(`INSERT INTO delivery_wait (row_id, lane_id, record_id, object) SELECT id, $2, $3, $4 FROM delivery_row WHERE id = $1 AND status IN ('waiting', 'failed', 'done')
 				ON CONFLICT DO NOTHING`, f.Row.ID, f.Row.Lane, string(ref.RecordID), ref.Object)
 		}
 		var err error

@@ -13,9 +13,10 @@ import (
 // WakeWaiting makes ready every row whose references have destination ids now,
 // one that never will (the waiting row has to say so), or whose delay is over: a
 // look at everything, because a wake-up sent by one transaction can miss the
-// other that begins to wait at that moment. It returns how many rows it woke.
+// other that begins to wait at that moment. So does a row that was sent without
+// a reference that is there now. It returns how many rows it woke.
 func (d *Deliveries) WakeWaiting(ctx context.Context) (int64, error) {
-	tag, err := d.db.pool.Exec(ctx, `
+	stopped, err := d.db.pool.Exec(ctx, `
 		WITH due AS (
 			SELECT r.id FROM delivery_row r
 			LEFT JOIN LATERAL (
@@ -36,7 +37,24 @@ func (d *Deliveries) WakeWaiting(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("postgres: wake waiting rows: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	// What was sent without a reference that could be left out.
+	lacking, err := d.db.pool.Exec(ctx, `
+		WITH there AS (
+			SELECT w.row_id FROM delivery_wait w
+			JOIN delivery_row r ON r.id = w.row_id AND r.status = 'done'
+			LEFT JOIN delivery_row t ON t.lane_id = w.lane_id AND t.record_id = w.record_id AND t.object = w.object
+			GROUP BY w.row_id
+			HAVING bool_or(t.destination_active)
+		), due AS (
+			SELECT r.id FROM delivery_row r JOIN there ON there.row_id = r.id WHERE r.status = 'done' FOR UPDATE OF r SKIP LOCKED
+		), gone AS (
+			DELETE FROM delivery_wait w USING due WHERE w.row_id = due.id
+		)
+		UPDATE delivery_row r SET status = 'ready', next_at = now() FROM due WHERE r.id = due.id`)
+	if err != nil {
+		return 0, fmt.Errorf("postgres: wake rows that lack a reference: %w", err)
+	}
+	return stopped.RowsAffected() + lacking.RowsAffected(), nil
 }
 
 // BacklogPart counts the rows of one target in one standing.

@@ -63,7 +63,8 @@ type attempt struct {
 	sent     bool            // a call may have reached the destination
 	doubt    bool            // a stored request has no known outcome
 
-	overwritten []string // fields that somebody had changed there
+	overwritten []string           // fields that somebody had changed there
+	without     []record.Reference // left out; the row is sent again once they are there
 }
 
 func (s *Service) newAttempt(row *postgres.Row, snapshot *controlplane.Snapshot, fallback *controlplane.Connection, deadline time.Time) *attempt {

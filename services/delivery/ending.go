@@ -30,7 +30,7 @@ func (a *attempt) released() postgres.Finished {
 // applied ends an operation that is complete. remote is the outcome; nil where
 // nothing was sent and nothing is there.
 func (a *attempt) applied(remote *integration.Remote) postgres.Finished {
-	f := postgres.Finished{Row: a.row, Ending: postgres.EndApplied, Sent: a.sent || a.row.Doubt != nil, Remote: remote, Digest: a.wanted}
+	f := postgres.Finished{Row: a.row, Ending: postgres.EndApplied, Sent: a.sent || a.row.Doubt != nil, Remote: remote, Digest: a.wanted, References: a.without}
 	if string(a.op.Payload) != string(a.row.Payload) {
 		f.Payload = a.op.Payload
 	}

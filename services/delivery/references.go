@@ -31,7 +31,8 @@ func (a *attempt) references() (*postgres.Finished, error) {
 		}
 		f := a.never(ref, found, ok)
 		if ref.Optional && (f != nil || a.waited() >= a.s.cfg.OptionalWait) {
-			continue // send without
+			a.without = append(a.without, ref) // for now
+			continue
 		}
 		missing = append(missing, ref)
 		if never == nil {

@@ -172,6 +172,12 @@ func TestAnOptionalReferenceIsWaitedForAWhile(t *testing.T) {
 	if got := other.shop.of("revenova:I")[0]; got.Ref != "" {
 		t.Errorf("it refers to %q", got.Ref)
 	}
+	// It comes later, and so does the reference to it.
+	other.consume(customer(1, record.VerbUpsert))
+	other.eventually("the invoice refers to it", func() (bool, string) {
+		got, c := other.shop.of("revenova:I"), other.shop.of("revenova:C")
+		return len(got) == 1 && len(c) == 1 && got[0].Ref == c[0].ID, fmt.Sprintf("%+v, %+v", got, c)
+	})
 }
 
 func TestARequestWithoutEffectIsNotRepeatedAfterAWithdrawal(t *testing.T) {
