@@ -50,7 +50,7 @@ func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
 		return nil, fmt.Errorf("embedded Kafka broker on port %d: %w", port, err)
 	}
 	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
-	go watchGhosts(watched, c)
+	go watchGhosts(watched, c, ghostAge)
 	return &Broker{Addrs: c.ListenAddrs(), cluster: c, unwatch: unwatch}, nil
 }
 

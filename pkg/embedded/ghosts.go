@@ -17,6 +17,7 @@ import (
 // broker times such a member out).
 type ghosts struct {
 	cluster *kfake.Cluster
+	age     time.Duration
 
 	mu   sync.Mutex
 	seen map[string]time.Time // member → its last request
@@ -30,12 +31,12 @@ const (
 )
 
 // watchGhosts runs until the context ends.
-func watchGhosts(ctx context.Context, c *kfake.Cluster) {
-	g := &ghosts{cluster: c, seen: map[string]time.Time{}}
+func watchGhosts(ctx context.Context, c *kfake.Cluster, age time.Duration) {
+	g := &ghosts{cluster: c, age: age, seen: map[string]time.Time{}}
 	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
 		c.ControlKey(key.Int16(), g.note)
 	}
-	tick := time.NewTicker(ghostLook)
+	tick := time.NewTicker(min(ghostLook, age/4))
 	defer tick.Stop()
 	for {
 		select {
@@ -125,7 +126,7 @@ func (g *ghosts) silent(group *kmsg.DescribeGroupsResponseGroup, known map[strin
 		case !heard || group.State != "Stable":
 			// From here on it has its time.
 			g.seen[m.MemberID] = time.Now()
-		case time.Since(last) > ghostAge:
+		case time.Since(last) > g.age:
 			dead = append(dead, m.MemberID)
 		}
 	}
