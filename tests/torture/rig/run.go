@@ -112,7 +112,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 // drain waits until every record is in its last state and the destinations are
 // quiet, or until nothing moves any more, or the limit.
 func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (torture.Evidence, error) {
-	const quiet, stuck = 3 * time.Second, 90 * time.Second
+	const quiet, stuck = 3 * time.Second, 2 * time.Minute
 	ev := torture.Evidence{Plan: plan}
 	intents, err := readIntents(filepath.Join(r.dir, "intents.ndjson"))
 	if err != nil {

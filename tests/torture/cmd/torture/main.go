@@ -106,7 +106,7 @@ func small(cfg *rig.Config, flags *flag.FlagSet) {
 		cfg.KillMean = 3 * time.Second
 	}
 	if !asked["drain"] {
-		cfg.Drain = 2 * time.Minute
+		cfg.Drain = 4 * time.Minute
 	}
 }
 
