@@ -9,7 +9,7 @@ RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... 
 HEAVY := ./tests/e2e/... ./tests/torture/... ./tests/mutants/...
 REST = $(shell go list ./... | grep -Ev '/tests/(e2e|torture|mutants)')
 
-.PHONY: help build check test demo torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite fuzz crashpoints
+.PHONY: help build check test demo demo-missing demo-edit torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite fuzz crashpoints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ demo: ## the whole platform in one process, one record's journey; Ctrl-C ends it
 	@[ -x bin/fluxnex ] || echo "building bin/fluxnex; the first build takes minutes"
 	@go build -trimpath -o bin/fluxnex ./cmd/fluxnex
 	@exec bin/fluxnex demo
+
+demo-missing: ## on the running demo: an invoice arrives without its load
+	@bin/fluxnex demo missing
+
+demo-edit: ## on the running demo: a bookkeeper edits the vendor in QuickBooks
+	@bin/fluxnex demo edit
 
 check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few minutes
 	@tools/gotest.sh -short -timeout 10m $(REST)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,7 @@ func newDemoCommand(e *environment) *cobra.Command {
 	}
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log to the terminal instead of FLUXNEX_DATA_DIR/dev.log")
 	c.Flags().BoolVar(&once, "once", false, "stop after the journey")
+	c.AddCommand(newDemoMissingCommand(e), newDemoEditCommand(e))
 	return c
 }
 
@@ -84,7 +86,7 @@ func (d *devPlatform) demo(ctx context.Context, out io.Writer) error {
 			fmt.Fprintln(out)
 			return d.whatNext(out)
 		}
-		last, err := follow(ctx, out, t, id)
+		last, err := follow(ctx, out, t, id, time.Time{}, arrived)
 		if err != nil {
 			return err
 		}
@@ -163,8 +165,9 @@ func arrived(j *console.Journey) bool {
 	return len(j.Targets) >= 2
 }
 
-// follow prints each step of the journey as it happens.
-func follow(ctx context.Context, out io.Writer, t *console.Tracer, id record.ID) (*console.Journey, error) {
+// follow prints each step of the journey as it happens, of what was received
+// after a time.
+func follow(ctx context.Context, out io.Writer, t *console.Tracer, id record.ID, after time.Time, done func(*console.Journey) bool) (*console.Journey, error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -182,7 +185,7 @@ func follow(ctx context.Context, out io.Writer, t *console.Tracer, id record.ID)
 		if err != nil {
 			return last, err
 		}
-		if j != nil {
+		if j != nil && j.Lineage.ReceivedAt.After(after) {
 			last = j
 			received := j.Lineage.ReceivedAt
 			since := func(at time.Time) string { return "+" + age(at.Sub(received)) }
@@ -191,19 +194,28 @@ func follow(ctx context.Context, out io.Writer, t *console.Tracer, id record.ID)
 				show("replica", "L2 replica     %-38s %8s  %s, %d fields", place(r.Place), since(r.At), r.EntityType, r.Fields)
 			}
 			if c := j.Canonical; c != nil {
+				if c.Status == record.StatusWaiting {
+					show("waiting"+c.Detail, "L3 normalizer  %-38s %8s  waits: %s", place(c.Place), since(c.At), c.Detail)
+				}
 				for _, e := range c.Entities {
 					show("canonical"+e.Entity, "L3 normalizer  %-38s %8s  %s %s", place(c.Place), since(c.At), e.Entity, e.CanonicalID)
 				}
 			}
 			for _, s := range j.Targets {
+				if j.Replica != nil && s.Desired != j.Replica.Revision {
+					continue // of an earlier state
+				}
 				show("router"+s.Target, "L4 router      %-38s %8s  %s %s at %q", place(&s.Place), since(routed(s)), s.Verb, s.Type, s.Target)
 			}
 			for _, s := range j.Targets {
-				if s.DestinationID != "" {
+				if len(s.WaitsFor) > 0 {
+					show("reference"+s.Target, "L5 delivery    %-38s %8s  waits for %s", "row "+s.Object+" at "+s.RemoteAccount, since(s.WaitingSince), strings.Join(s.WaitsFor, ", "))
+				}
+				if s.DestinationID != "" && s.Applied == s.Desired && (j.Replica == nil || s.Desired == j.Replica.Revision) {
 					show("delivery"+s.Target, "L5 delivery    %-38s %8s  %s %s %s", "row "+s.Object+" at "+s.RemoteAccount, since(s.AppliedAt), s.App, s.Type, s.DestinationID)
 				}
 			}
-			if arrived(j) {
+			if done(j) {
 				return j, nil
 			}
 		}
@@ -223,7 +235,7 @@ func (d *devPlatform) whatNext(out io.Writer) error {
 	if err != nil {
 		exe = "fluxnex"
 	}
-	fmt.Fprintf(out, "Try next, with the variables below set:\n\n")
+	fmt.Fprintf(out, "See it heal, in another terminal:\n\n  make demo-missing   an invoice arrives without its load\n  make demo-edit      a bookkeeper edits the vendor\n\nTry next, with the variables below set:\n\n")
 	fmt.Fprintf(out, "  %s trace %s \"Acme Trucking\"\n", exe, demoSlug)
 	fmt.Fprintf(out, "  %s trace %s \"Acme Trucking\" --raw\n", exe, demoSlug)
 	fmt.Fprintf(out, "  curl %s/_sandbox/quickbooks/%s/Vendor\n", d.sandbox, exampleRealm)

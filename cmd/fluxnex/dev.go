@@ -122,6 +122,9 @@ func (e *environment) dev(ctx context.Context, o devOptions, use func(ctx contex
 		if err := d.awaitReady(running); err != nil {
 			return stopped(running, err)
 		}
+		if err := d.announce(); err != nil {
+			return err
+		}
 		return use(running, d)
 	})
 	return g.Wait()

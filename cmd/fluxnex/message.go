@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// accountMessage is the outbound message that Salesforce would send for one
-// account of the example tenant's Revenova org.
-type accountMessage struct {
+// outboundMessage is what Salesforce would send for one record of the example
+// tenant's Revenova org.
+type outboundMessage struct {
+	Object       string // "Account"
 	Organization string
 	Notification string
 	ID           string
@@ -17,8 +18,9 @@ type accountMessage struct {
 }
 
 // acmeTrucking is the account of the demo.
-func acmeTrucking(organization string, modified time.Time) accountMessage {
-	return accountMessage{
+func acmeTrucking(organization string, modified time.Time) outboundMessage {
+	return outboundMessage{
+		Object:       "Account",
 		Organization: organization,
 		Notification: "04l5g00000" + fmt.Sprintf("%05d", modified.Unix()%100_000) + "AAA",
 		ID:           "0015g00000AbCdEAAV",
@@ -40,7 +42,7 @@ func acmeTrucking(organization string, modified time.Time) accountMessage {
 }
 
 // soap writes the message as the field sees it.
-func (m accountMessage) soap() []byte {
+func (m outboundMessage) soap() []byte {
 	var b bytes.Buffer
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -49,7 +51,7 @@ func (m accountMessage) soap() []byte {
 `)
 	fmt.Fprintf(&b, "   <OrganizationId>%s</OrganizationId>\n   <ActionId>04k5g000000TestAAA</ActionId>\n   <SessionId xsi:nil=\"true\"/>\n", m.Organization)
 	b.WriteString("   <EnterpriseUrl>https://example.my.salesforce.com/services/Soap/c/61.0</EnterpriseUrl>\n   <PartnerUrl>https://example.my.salesforce.com/services/Soap/u/61.0</PartnerUrl>\n")
-	fmt.Fprintf(&b, "   <Notification>\n    <Id>%s</Id>\n    <sObject xsi:type=\"sf:Account\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\">\n     <sf:Id>%s</sf:Id>\n", m.Notification, m.ID)
+	fmt.Fprintf(&b, "   <Notification>\n    <Id>%s</Id>\n    <sObject xsi:type=\"sf:%s\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\">\n     <sf:Id>%s</sf:Id>\n", m.Notification, m.Object, m.ID)
 	for _, f := range m.Fields {
 		fmt.Fprintf(&b, "     <sf:%s>", f[0])
 		_ = xml.EscapeText(&b, []byte(f[1])) // a buffer does not fail

@@ -9,6 +9,7 @@ const App = "revenova"
 func New() *integration.Integration {
 	return &integration.Integration{
 		App:       App,
+		LocalID:   normalID,
 		Webhook:   webhook{},
 		Replicate: replicator{},
 		Normalize: normalizer{},

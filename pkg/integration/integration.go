@@ -22,6 +22,10 @@ type Integration struct {
 	App   string // "revenova": the {source} of the webhook URL and the prefix of record ids
 	Short string // of a destination: "qb" in gateway ids of its commands ("gw-qb-…"); "" = App
 
+	// LocalID is the id as Webhook would name the record, for an id as a person
+	// writes it (Salesforce: 15 characters become 18); nil: it is the same.
+	LocalID func(text string) string
+
 	// As a source.
 	Webhook   Webhook
 	Replicate Replicator

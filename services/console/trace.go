@@ -96,11 +96,14 @@ func (t *Tracer) Search(ctx context.Context, tenant record.TenantID, text string
 		candidates = append(candidates, record.ID(text))
 	}
 	for _, i := range t.Integrations {
-		if i.Webhook != nil {
-			for _, local := range spellings(text) {
-				candidates = append(candidates, record.NewID(i.App, local))
-			}
+		if i.Webhook == nil {
+			continue
 		}
+		local := text
+		if i.LocalID != nil {
+			local = i.LocalID(text)
+		}
+		candidates = append(candidates, record.NewID(i.App, local))
 	}
 	var found []record.ID
 	for _, id := range candidates {
@@ -121,27 +124,6 @@ func (t *Tracer) Search(ctx context.Context, tenant record.TenantID, text string
 	}
 	slices.Sort(ids)
 	return ids, nil
-}
-
-// spellings of an id: as it is, and a 15-character Salesforce id in its
-// 18-character form.
-func spellings(text string) []string {
-	out := []string{text}
-	if len(text) != 15 {
-		return out
-	}
-	const suffix = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-	b := []byte(text)
-	for chunk := range 3 {
-		bits := 0
-		for i := range 5 {
-			if c := text[chunk*5+i]; c >= 'A' && c <= 'Z' {
-				bits |= 1 << i
-			}
-		}
-		b = append(b, suffix[bits])
-	}
-	return append(out, string(b))
 }
 
 func (t *Tracer) known(ctx context.Context, tenant record.TenantID, id record.ID) (bool, error) {
