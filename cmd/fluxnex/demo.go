@@ -195,7 +195,7 @@ func follow(ctx context.Context, out io.Writer, t *console.Tracer, id record.ID,
 			}
 			if c := j.Canonical; c != nil {
 				if c.Status == record.StatusWaiting {
-					show("waiting"+c.Detail, "L3 normalizer  %-38s %8s  waits: %s", place(c.Place), since(c.At), c.Detail)
+					show("waiting"+c.Detail, "L3 normalizer  %-38s %8s  %s", place(c.Place), since(c.At), c.Detail)
 				}
 				for _, e := range c.Entities {
 					show("canonical"+e.Entity, "L3 normalizer  %-38s %8s  %s %s", place(c.Place), since(c.At), e.Entity, e.CanonicalID)
