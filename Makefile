@@ -47,10 +47,10 @@ unit: # layers, schemas and fuzz corpora are among them
 race:
 	@tools/gotest.sh -race -timeout 15m $(RACE)
 
-fuzz: # a short turn of three; `go test` above ran all corpora
-	go test -run '^$$' -fuzz '^FuzzSplit$$' -fuzztime 10s ./integrations/revenova
-	go test -run '^$$' -fuzz '^FuzzOtherVersion$$' -fuzztime 10s ./schemas
-	go test -run '^$$' -fuzz '^FuzzSignature$$' -fuzztime 10s ./services/gateway
+fuzz: # a short turn of three, counted and not timed; `go test` above ran all corpora
+	go test -run '^$$' -fuzz '^FuzzSplit$$' -fuzztime 20000x ./integrations/revenova
+	go test -run '^$$' -fuzz '^FuzzOtherVersion$$' -fuzztime 20000x ./schemas
+	go test -run '^$$' -fuzz '^FuzzSignature$$' -fuzztime 20000x ./services/gateway
 
 crashpoints: # the real process killed between any two writes that must agree
 	@tools/gotest.sh -tags failpoints -run '^TestCrash' -timeout 10m ./tests/torture
