@@ -181,8 +181,10 @@ func newDesiredColumns(rows []laneDesired) *desiredColumns {
 			texts[j][i] = s
 		}
 	}
-	c.args = []any{lane, texts[0], texts[1], texts[2], texts[3], generation, offset, source, texts[4], received,
-		texts[5], texts[6], texts[7], payload, jsonTexts(refs), texts[8], texts[9], mapping, config, jsonTexts(lineage)}
+	c.args = []any{
+		lane, texts[0], texts[1], texts[2], texts[3], generation, offset, source, texts[4], received,
+		texts[5], texts[6], texts[7], payload, jsonTexts(refs), texts[8], texts[9], mapping, config, jsonTexts(lineage),
+	}
 	return c
 }
 
