@@ -12,7 +12,9 @@
 //
 // Settings of a connection: unique_property (default fluxnex_record_id),
 // pipeline, deal_stages (stage ids by load status, with "default"; mandatory for
-// pipelines other than the one every portal begins with).
+// pipelines other than the one every portal begins with), time_zone (the
+// portal's, "America/Chicago": a used-up quota of the day is back at midnight
+// there; without it it is asked for each hour).
 //
 // Start reading at hubspot.go; what an error means is in classify.go.
 package hubspot
