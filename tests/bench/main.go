@@ -87,7 +87,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	}}
 	// What was measured before a failure is reported all the same.
 	err = b.all(ctx)
-	return errors.Join(err, b.report(out))
+	return errors.Join(err, b.report(context.WithoutCancel(ctx), out))
 }
 
 // bench is one run.

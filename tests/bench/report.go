@@ -1,18 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 )
 
 // report prints the table and writes the files that were asked for.
-func (b *bench) report(out io.Writer) error {
+func (b *bench) report(ctx context.Context, out io.Writer) error {
 	for _, r := range b.results {
 		if _, err := fmt.Fprintln(out, r.lines()); err != nil {
 			return err
@@ -22,7 +23,7 @@ func (b *bench) report(out io.Writer) error {
 		return err
 	}
 	if b.json != "" {
-		text, err := json.MarshalIndent(map[string]any{"date": b.began.UTC(), "machine": machine(), "results": b.results}, "", "  ")
+		text, err := json.MarshalIndent(map[string]any{"date": b.began.UTC(), "machine": machine(ctx), "results": b.results}, "", "  ")
 		if err != nil {
 			return err
 		}
@@ -36,7 +37,7 @@ func (b *bench) report(out io.Writer) error {
 	if err := os.WriteFile(filepath.Join(b.docs, "benchmarks.svg"), []byte(plot(b.results)), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(b.docs, "benchmarks.md"), []byte(b.markdown()), 0o644)
+	return os.WriteFile(filepath.Join(b.docs, "benchmarks.md"), []byte(b.markdown(ctx)), 0o644)
 }
 
 func (b *bench) table() string {
@@ -56,7 +57,7 @@ func (b *bench) table() string {
 	return t.String()
 }
 
-func (b *bench) markdown() string {
+func (b *bench) markdown(ctx context.Context) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, `# Benchmarks
 
@@ -69,10 +70,11 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 - **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
 - **Host**: before each pair the machine is looked at while nothing of ours works; where others used more than %.0f %% of it, or its cores were not worth their number, before most samples, the verdict is "host too noisy".
 
-`, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(), 100*maxForeign)
+`, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(ctx), 100*maxForeign)
 	t.WriteString(b.table())
 	t.WriteString("\n![the pipeline beside the bare thing](benchmarks.svg)\n\n## Again\n\n```sh\nmake bench                                      # everything, on the parts this machine has\n")
-	fmt.Fprintf(&t, "go run ./tests/bench %s\n```\n\n## Every sample\n\n```\n", strings.Join(os.Args[1:], " "))
+	fmt.Fprintf(&t, "go run ./tests/bench -only %s -on %s -pairs %d -records %d -seconds %d -many %d -warm %s  # this run\n```\n\n## Every sample\n\n```\n",
+		b.only, b.on, b.pairs, b.records, b.seconds, b.many, b.warm)
 	for _, r := range b.results {
 		t.WriteString(r.lines() + "\n")
 	}
@@ -81,7 +83,7 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 }
 
 // machine is what one must know to compare.
-func machine() string {
+func machine(ctx context.Context) string {
 	cpu := "unknown CPU"
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
@@ -93,12 +95,8 @@ func machine() string {
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	revision := "unknown revision"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) > 10 {
-				revision = "revision " + s.Value[:10]
-			}
-		}
+	if out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=10", "HEAD").Output(); err == nil {
+		revision = "revision " + strings.TrimSpace(string(out))
 	}
 	return fmt.Sprintf("%d cores (%s), %s %s, %s, %s", runtime.NumCPU(), cpu, runtime.GOOS, strings.TrimSpace(string(kernel)), runtime.Version(), revision)
 }
