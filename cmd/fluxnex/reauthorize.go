@@ -86,7 +86,7 @@ func (s *secretSources) read(e *environment) (map[string]secret.Secret, error) {
 		if !ok {
 			return nil, fmt.Errorf("--file %s: expected FIELD=PATH", v)
 		}
-		raw, err := os.ReadFile(path) //nolint:gosec // the operator names it
+		raw, err := os.ReadFile(path)
 		if err == nil {
 			err = add(field, string(raw), "the file "+path)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,15 +38,13 @@ func atSandbox(t *testing.T) *operator {
 		}
 	})
 	o := newOperator(t)
-	for name, value := range map[string]string{
+	maps.Copy(o.env, map[string]string{
 		"ENVOY_SALESFORCE_URL": server.URL, "ENVOY_QUICKBOOKS_URL": server.URL, "ENVOY_HUBSPOT_URL": server.URL,
 		"ENVOY_QUICKBOOKS_CLIENT_SECRET": sandbox.ExampleQuickBooksClientSecret,
 		"ENVOY_QUICKBOOKS_REFRESH_TOKEN": "lost",
 		"FLUXNEX_ALLOW_DIAL":             strings.TrimPrefix(server.URL, "http://"),
 		"SANDBOX":                        server.URL,
-	} {
-		o.env[name] = value
-	}
+	})
 	o.must("apply", "-f", exampleDir)
 	return o
 }

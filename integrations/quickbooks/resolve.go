@@ -241,11 +241,11 @@ func offered(strangers []integration.Remote, body map[string]any, refusal error)
 		return nil
 	}
 	r := strangers[0]
-	field, mark := "the account number", ""
+	field := "the account number"
 	if r.Type != vendor {
 		field = "the notes"
 	}
-	mark, _ = body[marker(r.Type)].(string)
+	mark, _ := body[marker(r.Type)].(string)
 	if mark == "" {
 		return nil
 	}

@@ -56,7 +56,6 @@ func Settings() []Setting {
 	t := reflect.TypeFor[Config]()
 	out := make([]Setting, 0, t.NumField())
 	for f := range t.Fields() {
-		f := f
 		kind := f.Type.String()
 		switch kind {
 		case "[]string":

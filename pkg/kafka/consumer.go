@@ -176,7 +176,7 @@ func (c *Consumer) startOffsets(ctx context.Context, committed map[string]map[in
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("ask for start offsets of %s: %w", topic, err)
 			}
-			c.log.Warn("start offsets unknown, partitions wait", "topic", topic, "wait", backoff.String(), "error", err.Error())
+			c.log.Warn("start offsets unknown, partitions wait", slog.String("topic", topic), slog.String("wait", backoff.String()), slog.String("error", err.Error()))
 			Wait(ctx, backoff)
 			backoff = min(2*backoff, backoffMax)
 		}

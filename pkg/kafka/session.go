@@ -213,7 +213,7 @@ func (s *Session) Commit(ctx context.Context, msgs []Message, upTo map[int32]int
 		if _, err := s.gts.End(ctx, kgo.TryAbort); err != nil {
 			return nil, false, fmt.Errorf("abort transaction: %w", err)
 		}
-		s.log.Warn("transaction aborted, its records come again", "error", failed.Error())
+		s.log.Warn("transaction aborted, its records come again", slog.String("error", failed.Error()))
 		return nil, false, nil
 	}
 	committed, err = s.gts.End(ctx, kgo.TryCommit)

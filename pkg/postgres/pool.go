@@ -101,8 +101,7 @@ func Temporary(err error) bool {
 	if pgconn.Timeout(err) || pgconn.SafeToRetry(err) {
 		return true
 	}
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch refused.Code[:2] {
 		case "08", // connection exception
 			"40", // serialization failure, deadlock

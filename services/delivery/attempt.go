@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -109,7 +110,7 @@ func (a *attempt) run(ctx, work context.Context) {
 	if err != nil {
 		// Only a crash, or a database that is gone for good, ends here: the lease
 		// will end, and the next holder finds what was stored.
-		a.s.log.Warn("attempt abandoned", "row", a.row.ID, "error", err.Error())
+		a.s.log.Warn("attempt abandoned", slog.Int64("row", a.row.ID), slog.String("error", err.Error()))
 		return
 	}
 	a.describe(&f)
@@ -119,13 +120,13 @@ func (a *attempt) run(ctx, work context.Context) {
 	defer cancelFinish()
 	held, err := a.s.finish.do(finish, f)
 	if err != nil {
-		a.s.log.Warn("attempt not finished, the row is resolved when its lease ends", "row", a.row.ID, "error", err.Error())
+		a.s.log.Warn("attempt not finished, the row is resolved when its lease ends", slog.Int64("row", a.row.ID), slog.String("error", err.Error()))
 		return
 	}
 	if err := a.s.failpoint(pointFinished); err != nil {
 		return
 	}
-	a.settled(&f, held)
+	a.settled(work, &f, held)
 }
 
 // guarded turns a panic of an integration into the end of this row, not of the
@@ -133,7 +134,7 @@ func (a *attempt) run(ctx, work context.Context) {
 func (a *attempt) guarded(stop, ctx context.Context) (f postgres.Finished, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.s.log.Error("panic in an attempt", "row", a.row.ID, "app", a.row.App, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			a.s.log.Error("panic in an attempt", slog.Int64("row", a.row.ID), slog.String("app", a.row.App), slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 			f, err = a.failed(fault.New(fault.Poison, "panic", "the integration panicked: %v", p)), nil
 		}
 	}()
@@ -156,7 +157,7 @@ func (a *attempt) attempt(stop, ctx context.Context) (postgres.Finished, error) 
 			return a.released(), nil
 		}
 		if err != nil && !errors.Is(err, errCrash) {
-			_, err = a.heal(ctx, err)
+			err = a.heal(ctx, err)
 		}
 		switch {
 		case errors.Is(err, errCrash):
@@ -261,10 +262,11 @@ func (a *attempt) steps(stop, ctx context.Context) (postgres.Finished, error) {
 		if stop.Err() != nil || laneConnection(a.s.deps.Snapshots.Current(), a.lane()) == nil {
 			return a.released(), nil
 		}
+		// Not stored is not sent, whatever the reason.
 		held, err := a.s.store.do(ctx, a.stored(step))
 		if err != nil || !held {
 			a.s.metrics.leasesLost.Inc()
-			return a.released(), nil
+			return a.released(), nil //nolint:nilerr // the batch writer logged it
 		}
 		a.progress = nil
 		if err := a.s.failpoint(pointStored); err != nil {
@@ -275,15 +277,12 @@ func (a *attempt) steps(stop, ctx context.Context) (postgres.Finished, error) {
 		case errors.Is(err, errCrash):
 			return postgres.Finished{}, err
 		case err != nil:
-			again, err := a.heal(ctx, err)
+			err = a.heal(ctx, err)
 			if errors.Is(err, errCrash) {
 				return postgres.Finished{}, err
 			}
 			if err != nil {
 				return a.refused(ctx, err)
-			}
-			if again {
-				continue
 			}
 		case step.Final:
 			return a.applied(remote), nil

@@ -120,7 +120,7 @@ func (b *batcher[T, R]) persist(ctx context.Context, values []T) ([]R, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		b.log.Warn("delivery rows cannot be written, trying again", "write", b.name, "rows", len(values), "error", err.Error())
+		b.log.Warn("delivery rows cannot be written, trying again", slog.String("write", b.name), slog.Int("rows", len(values)), slog.String("error", err.Error()))
 		kafka.Wait(ctx, backoff)
 	}
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
@@ -70,7 +71,7 @@ func (s *Service) broke(id account, status int, err error) {
 	case err == nil && status < 500:
 		if b.answered() {
 			s.metrics.breakers.WithLabelValues(id.app).Dec()
-			s.log.Info("account answers again", "app", id.app, "account", id.remote)
+			s.log.Info("account answers again", slog.String("app", id.app), slog.String("account", id.remote))
 		}
 	case err != nil && fault.Of(err).Class != fault.Retryable:
 		// The account was not asked.

@@ -49,7 +49,7 @@ func (c *consumer) run(ctx context.Context) error {
 		restart(nil)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		case rewound:
 			c.s.log.Warn("outbound offsets were reset, reading again", "error", postgres.ErrRewound.Error())
 		case err != nil:

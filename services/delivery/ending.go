@@ -250,7 +250,7 @@ func (a *attempt) describe(f *postgres.Finished) {
 }
 
 // settled is the one line and the counts of an attempt that is over.
-func (a *attempt) settled(f *postgres.Finished, held bool) {
+func (a *attempt) settled(ctx context.Context, f *postgres.Finished, held bool) {
 	outcome := string(f.Ending)
 	if f.Result != nil {
 		outcome = f.Result.Outcome
@@ -269,7 +269,7 @@ func (a *attempt) settled(f *postgres.Finished, held bool) {
 	if f.Ending == postgres.EndFailed || !held {
 		level = slog.LevelWarn
 	}
-	a.s.log.LogAttrs(context.Background(), level, "record.settled",
+	a.s.log.LogAttrs(ctx, level, "record.settled",
 		slog.String("tenant", string(r.Tenant)), slog.String("record", string(r.RecordID)), slog.String("target", r.TargetName), slog.String("object", r.Object),
 		slog.String("revision", r.Version.Revision.String()), slog.String("outcome", outcome), slog.String("class", f.Class), slog.String("code", f.Code),
 		slog.Int("attempt", int(r.Attempt)+1), slog.Duration("duration", now.Sub(a.began)), slog.String("gateway_id", r.Lineage.GatewayID))

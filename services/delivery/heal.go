@@ -16,11 +16,11 @@ import (
 )
 
 // heal tries to get past a refusal by itself: a stale version by fetching and
-// merging, a business refusal by asking the integration. again: prepare anew,
+// merging, a business refusal by asking the integration. nil: prepare anew,
 // under a new request id.
-func (a *attempt) heal(ctx context.Context, refusal error) (again bool, err error) {
+func (a *attempt) heal(ctx context.Context, refusal error) error {
 	if a.doubt {
-		return false, refusal
+		return refusal
 	}
 	switch fault.Of(refusal).Class {
 	case fault.Conflict:
@@ -29,25 +29,25 @@ func (a *attempt) heal(ctx context.Context, refusal error) (again bool, err erro
 		return a.recoverRefusal(ctx, refusal)
 	case fault.Retryable, fault.Auth, fault.Outdated, fault.Poison, fault.Unclassified:
 	}
-	return false, refusal
+	return refusal
 }
 
-func (a *attempt) rebase(ctx context.Context, refusal error) (bool, error) {
+func (a *attempt) rebase(ctx context.Context, refusal error) error {
 	if a.rebases++; a.rebases > maxRebases {
-		return false, refusal
+		return refusal
 	}
 	theirs, err := a.deliver.Latest(ctx, a.caller(), a.op)
 	if err != nil {
-		return false, a.lookFailed(err)
+		return a.lookFailed(err)
 	}
 	if theirs == nil {
 		a.op.Applied = nil // gone: create it anew
-		return true, nil
+		return nil
 	}
 	a.found = theirs
 	payload, overwritten, err := a.deliver.Merge(a.op, *theirs)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, field := range overwritten {
 		if !slices.Contains(a.overwritten, field) {
@@ -55,7 +55,7 @@ func (a *attempt) rebase(ctx context.Context, refusal error) (bool, error) {
 		}
 	}
 	a.op.Payload, a.op.Applied = payload, theirs
-	return true, nil
+	return nil
 }
 
 // tell adds what a look at the destination showed: the record as it was there,
@@ -83,16 +83,16 @@ func (a *attempt) tell(f *postgres.Finished) {
 	})
 }
 
-func (a *attempt) recoverRefusal(ctx context.Context, refusal error) (bool, error) {
+func (a *attempt) recoverRefusal(ctx context.Context, refusal error) error {
 	remote, err := a.recovered(ctx, refusal)
 	if err != nil {
-		return false, a.lookFailed(err)
+		return a.lookFailed(err)
 	}
 	if remote == nil {
-		return false, refusal
+		return refusal
 	}
 	a.op.Applied = remote
-	return true, nil
+	return nil
 }
 
 // recovered asks the integration, once in an attempt for each kind of refusal,

@@ -114,6 +114,7 @@ func (s *Service) message(m postgres.OutboxMessage) (kafka.Message, error) {
 		}
 		value, err := s.deps.Codecs.DeadLetter.Append(nil, l)
 		return kafka.Message{Topic: s.deps.Topics.DeadLetter(), Key: l.Key, Value: value}, err
+	case postgres.OutboxGateway: // goes through the inbox
 	}
 	return kafka.Message{}, fmt.Errorf("delivery: outbox message %d has the unknown kind %q", m.ID, m.Kind)
 }

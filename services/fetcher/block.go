@@ -3,6 +3,7 @@ package fetcher
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/fault"
@@ -82,7 +83,7 @@ func (s *Service) answered(ctx context.Context, b *batch) error {
 	}
 	ended, err := s.deps.Fetches.Unblock(ctx, b.tenant, b.app, b.connection.Name, fingerprint(b))
 	if ended {
-		s.log.Info("the source answers again", "tenant", b.tenant, "connection", b.connection.Name)
+		s.log.Info("the source answers again", slog.String("tenant", string(b.tenant)), slog.String("connection", b.connection.Name))
 	}
 	return err
 }

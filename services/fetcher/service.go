@@ -136,7 +136,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.watch(running) })
 	err := g.Wait()
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told to stop
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func (s *Service) handle(ctx context.Context, batch []kafka.Record) error {
 				return fmt.Errorf("fetcher: %w", err)
 			}
 			s.metrics.answers.WithLabelValues("", "unreadable").Inc()
-			s.log.Warn("fetch request unreadable, skipped", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "code", f.Code, "error", f.Error())
+			s.log.Warn("fetch request unreadable, skipped", slog.String("topic", r.Topic), slog.Int("partition", int(r.Partition)), slog.Int64("offset", r.Offset), slog.String("code", f.Code), slog.String("error", f.Error()))
 			continue
 		}
 		requests = append(requests, request)

@@ -3,6 +3,7 @@ package fetcher
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -37,7 +38,7 @@ func (s *Service) watch(ctx context.Context) error {
 			if err := s.expect(ctx, snapshot); err == nil {
 				expected = snapshot.Version
 			} else if ctx.Err() == nil {
-				s.log.Warn("cannot note which connections to poll, trying again", "error", err.Error())
+				s.log.Warn("cannot note which connections to poll, trying again", slog.String("error", err.Error()))
 			}
 		}
 		for more := snapshot != nil; more && ctx.Err() == nil; {

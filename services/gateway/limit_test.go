@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -40,7 +39,7 @@ func limited(t *testing.T, l Limiter, now func() time.Time) func() bool {
 	t.Helper()
 	g, err := New(Config{}, Deps{
 		Config: func() *controlplane.Snapshot { return nil }, Webhooks: map[string]integration.Webhook{"lines": lines{}}, Inbox: &memoryInbox{},
-		Limiter: l, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: now, Metrics: prometheus.NewPedanticRegistry(),
+		Limiter: l, Log: slog.New(slog.DiscardHandler), Now: now, Metrics: prometheus.NewPedanticRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func merge(prev *record.Replica, o integration.Observation, authoritative bool, 
 		n.EntityType = o.EntityType
 	}
 	m.presence(prev, known, o, authoritative)
-	m.fields(n.Version, o, known, authoritative || reparsed)
+	m.fields(n.Version, o, authoritative || reparsed)
 	if o.Complete && !o.Deleted && o.Version > n.Complete {
 		n.Complete, m.changed = o.Version, true
 	}
@@ -84,7 +84,7 @@ func (m *merged) presence(prev *record.Replica, known bool, o integration.Observ
 
 // fields merges the values. base is the record's version before the merge,
 // which Field.Version "" stands for.
-func (m *merged) fields(base string, o integration.Observation, known, authoritative bool) {
+func (m *merged) fields(base string, o integration.Observation, authoritative bool) {
 	byName := func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) }
 	incoming := o.Fields
 	if !slices.IsSortedFunc(incoming, byName) { // integrations usually sort

@@ -16,8 +16,16 @@ func TestPayloadsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 	}
 	for _, v := range []any{
 		nil, "", "plain", "a<b>&c", "line\nbreak \"quoted\" back\\slash \x01 \u2028 caf\u00e9 \xff", true, false, 12, 1.5, int64(-3),
-		json.Number("10.00"), json.RawMessage(`{"x":[1]}`), time.Unix(0, 0).UTC(), typed{1, "x"}, &typed{B: 2}, []string{"a", "b"}, []int(nil),
-		map[string]any{}, map[string]any(nil), []any{}, []any(nil), []map[string]any(nil), map[string]string{"b": "1", "a": "2"},
+		json.Number("10.00"), json.RawMessage(`{"x":[1]}`), time.Unix(0, 0).UTC(),
+		typed{1, "x"},
+		&typed{B: 2},
+		[]string{"a", "b"},
+		[]int(nil),
+		map[string]any{},
+		map[string]any(nil),
+		[]any{},
+		[]any(nil), []map[string]any(nil),
+		map[string]string{"b": "1", "a": "2"},
 		map[string]any{"z": 1, "a": map[string]any{"\u00fc": "x", "k<": []any{"1", nil, map[string]any{"y": false}}}, "m": []map[string]any{{"b": "1"}, {"a": json.Number("2.50")}}},
 	} {
 		var want bytes.Buffer

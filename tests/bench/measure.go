@@ -83,10 +83,12 @@ func (r *rig) webhooks(ctx context.Context, pairs int, soap bool, d time.Duratio
 			continue // the first pair warms up
 		}
 		n := func(rate float64) float64 { return rate * d.Seconds() }
-		res.Samples = append(res.Samples, sample{Subject: s.PerSecond, Bare: b.PerSecond, Ratio: s.PerSecond / b.PerSecond, Host: h,
+		res.Samples = append(res.Samples, sample{
+			Subject: s.PerSecond, Bare: b.PerSecond, Ratio: s.PerSecond / b.PerSecond, Host: h,
 			Note: fmt.Sprintf("p50/p99 %.1f/%.1f ms, bare %.1f/%.1f; own CPU %.0f µs a request, bare %.0f",
 				milliseconds(s.P50), milliseconds(s.P99), milliseconds(b.P50), milliseconds(b.P99),
-				micros(s1-s0)/n(s.PerSecond), micros(b1-b0)/n(b.PerSecond))})
+				micros(s1-s0)/n(s.PerSecond), micros(b1-b0)/n(b.PerSecond)),
+		})
 		r.progress("%s, %s: %.0f/s, bare %.0f/s\n", res.Name, res.On, s.PerSecond, b.PerSecond)
 	}
 	res.finish(func(r *result) []goal { return []goal{atLeast("ratio", r.Ratio, 0.80)} })
@@ -146,8 +148,10 @@ func (r *rig) pipeline(ctx context.Context, pairs, n int) (*result, error) {
 		if i == 0 {
 			continue // every record is new in the first turn, which also warms up
 		}
-		res.Samples = append(res.Samples, sample{Subject: s, Bare: b, Ratio: s / b, Host: h,
-			Note: fmt.Sprintf("CPU %.0f µs a record, bare %.0f", micros(sc)/float64(n), micros(bc)/float64(n))})
+		res.Samples = append(res.Samples, sample{
+			Subject: s, Bare: b, Ratio: s / b, Host: h,
+			Note: fmt.Sprintf("CPU %.0f µs a record, bare %.0f", micros(sc)/float64(n), micros(bc)/float64(n)),
+		})
 	}
 	ratio, rate := 0.30, 10_000.0
 	if r.p.cluster.Name == kafkaName {
@@ -185,10 +189,12 @@ func (r *rig) latency(ctx context.Context, pairs, perSecond int, d time.Duration
 		if i == 0 {
 			continue
 		}
-		res.Samples = append(res.Samples, sample{Subject: s, Bare: b, Ratio: s / b, Host: h,
+		res.Samples = append(res.Samples, sample{
+			Subject: s, Bare: b, Ratio: s / b, Host: h,
 			Note: fmt.Sprintf("p50 %.1f, p90 %.1f, max %.1f; bare %.1f, %.1f, %.1f",
 				milliseconds(percentile(subject, 0.5)), milliseconds(percentile(subject, 0.9)), milliseconds(percentile(subject, 1)),
-				milliseconds(percentile(bare, 0.5)), milliseconds(percentile(bare, 0.9)), milliseconds(percentile(bare, 1)))})
+				milliseconds(percentile(bare, 0.5)), milliseconds(percentile(bare, 0.9)), milliseconds(percentile(bare, 1))),
+		})
 	}
 	res.finish(func(res *result) []goal {
 		goals := []goal{atMost("p99 over the bare chain's", res.Ratio, 2)}

@@ -41,7 +41,6 @@ type platform struct {
 	listen   string     // of the gateway
 	stages   []*process // replica, normalizer, router
 	redis    *embedded.Server
-	postgres *embedded.Server
 	all      []*process
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,7 +85,7 @@ func role(ctx context.Context, dir, name string, args ...string) (*process, erro
 
 // serve starts a service and waits until it is ready.
 func serve(ctx context.Context, dir, bin, name string, env []string, listen, admin string) (*process, error) {
-	env = append(env[:len(env):len(env)], "FLUXNEX_LISTEN="+listen, "FLUXNEX_ADMIN_LISTEN="+admin)
+	env = append(slices.Clip(env), "FLUXNEX_LISTEN="+listen, "FLUXNEX_ADMIN_LISTEN="+admin)
 	p, stdout, err := start(ctx, name, filepath.Join(dir, name+".log"), bin, env, name)
 	if err != nil {
 		return nil, err

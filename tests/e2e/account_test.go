@@ -38,9 +38,12 @@ func account(p *platform, id string, stamp time.Time, fields ...torture.Field) t
 
 func vendor(name, phone string) []torture.Field {
 	return []torture.Field{
-		{Name: "BillingCity", Value: "Springfield"}, {Name: "BillingPostalCode", Value: "04001"},
-		{Name: "Name", Value: name}, {Name: "Phone", Value: phone},
-		{Name: "Type", Value: "Vendor"}, {Name: "rtms__TMS_Type__c", Value: "Carrier"},
+		{Name: "BillingCity", Value: "Springfield"},
+		{Name: "BillingPostalCode", Value: "04001"},
+		{Name: "Name", Value: name},
+		{Name: "Phone", Value: phone},
+		{Name: "Type", Value: "Vendor"},
+		{Name: "rtms__TMS_Type__c", Value: "Carrier"},
 	}
 }
 

@@ -21,7 +21,7 @@ func (p *platform) fault(t testing.TB, rules ...rule) {
 	p.call(t, http.MethodPost, "/_sandbox/faults", rules)
 }
 
-var at = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant that Go cannot write as one
+var at = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 func recordID(n int) string { return torture.LongID(fmt.Sprintf("0015g00000End%02d", n)) }
 

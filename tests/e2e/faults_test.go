@@ -132,7 +132,7 @@ func flushAll(address string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // the answer is read
+	defer c.Close()
 	if _, err := c.Write([]byte("FLUSHALL\r\n")); err != nil {
 		return err
 	}

@@ -74,7 +74,8 @@ func TestAReauthorisedConnectionDrainsWithARamp(t *testing.T) {
 	state := func() (s struct {
 		State string
 		Rows  map[string]int
-	}) {
+	},
+	) {
 		var list []json.RawMessage
 		if err := json.Unmarshal([]byte(p.run(t, "connection", "status", tenant.Slug, booksTarget, "-o", "json")), &list); err != nil || len(list) != 1 {
 			t.Fatalf("connection status: %v, %s", err, list)

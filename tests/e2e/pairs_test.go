@@ -27,7 +27,7 @@ func patient() []string { return []string{"FLUXNEX_FETCH_DELAY=1h"} }
 func newPairs(t testing.TB, p *platform, n int) *pairs {
 	t.Helper()
 	s := seed(t)
-	x := &pairs{p: p, rng: rand.New(rand.NewPCG(s, 5)), n: n, customers: 10, expected: make([]int, n)} //nolint:gosec // not a secret
+	x := &pairs{p: p, rng: rand.New(rand.NewPCG(s, 5)), n: n, customers: 10, expected: make([]int, n)}
 	p.invoicing(t)
 	all := map[string]map[string]string{}
 	for i := range x.customers {

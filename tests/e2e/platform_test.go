@@ -244,9 +244,9 @@ func keepLogs(t testing.TB, dir string) {
 		t.Error(err)
 	}
 	for _, l := range logs {
-		b, err := os.ReadFile(l) //nolint:gosec // a log we wrote
+		b, err := os.ReadFile(l)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(into, filepath.Base(l)), b, 0o600) //nolint:gosec // beside the logs
+			err = os.WriteFile(filepath.Join(into, filepath.Base(l)), b, 0o600)
 		}
 		if err != nil {
 			t.Error(err)

@@ -26,7 +26,7 @@ import (
 // patience bounds every wait for something that must come.
 const patience = 90 * time.Second
 
-var binary struct { //nolint:gochecknoglobals // built once per test process
+var binary struct {
 	sync.Once
 	path string
 	err  error
@@ -58,7 +58,7 @@ func fluxnex(t testing.TB) string {
 			return
 		}
 		binary.path = filepath.Join(dir, "fluxnex")
-		out, err := exec.Command("go", "build", "-o", binary.path, "../../cmd/fluxnex").CombinedOutput() //nolint:noctx // the test's own timeout
+		out, err := exec.Command("go", "build", "-o", binary.path, "../../cmd/fluxnex").CombinedOutput()
 		if err != nil {
 			binary.err = fmt.Errorf("build cmd/fluxnex: %w\n%s", err, out)
 		}
@@ -94,8 +94,8 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()                     //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(p.bin, p.args...) //nolint:gosec,noctx // the binary under test; its life is the test's
+	defer out.Close()
+	cmd := exec.Command(p.bin, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.env, out, out, childAttr()
 	exited := make(chan struct{})
 	started := make(chan error, 1)
@@ -207,10 +207,9 @@ func awaitFor(t testing.TB, limit time.Duration, what string, done func() (ok bo
 	defer tick.Stop()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
-	saw := ""
 	for {
-		var ok bool
-		if ok, saw = done(); ok {
+		ok, saw := done()
+		if ok {
 			return
 		}
 		select {
@@ -223,7 +222,7 @@ func awaitFor(t testing.TB, limit time.Duration, what string, done func() (ok bo
 	}
 }
 
-var plain = &http.Client{Timeout: 30 * time.Second} //nolint:gochecknoglobals // test transport
+var plain = &http.Client{Timeout: 30 * time.Second}
 
 // doHeader sends a request of a test's own making.
 func doHeader(t testing.TB, req *http.Request) (status int, header http.Header, body string) {
@@ -232,7 +231,7 @@ func doHeader(t testing.TB, req *http.Request) (status int, header http.Header, 
 	if err != nil {
 		t.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
@@ -241,11 +240,11 @@ func doHeader(t testing.TB, req *http.Request) (status int, header http.Header, 
 }
 
 func get(url string) (status int, body string, err error) {
-	resp, err := plain.Get(url) //nolint:noctx // bounded by the client
+	resp, err := plain.Get(url)
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b), err
 }
@@ -255,7 +254,7 @@ func freePort(t testing.TB) int {
 	t.Helper()
 	for range 200 {
 		port := 15000 + rand.IntN(17000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) //nolint:noctx // immediate
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
@@ -273,7 +272,7 @@ func command(t testing.TB, env []string, args ...string) (stdout, stderr string,
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, fluxnex(t), args...) //nolint:gosec // the binary under test
+	cmd := exec.CommandContext(ctx, fluxnex(t), args...)
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &out, &errs
 	err := cmd.Run()
@@ -286,7 +285,7 @@ func command(t testing.TB, env []string, args ...string) (stdout, stderr string,
 
 // tail is the end of a log for a failure.
 func tail(path string, lines int) string {
-	b, err := os.ReadFile(path) //nolint:gosec // a log we wrote
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "no log: " + err.Error()
 	}
@@ -299,7 +298,7 @@ func tail(path string, lines int) string {
 
 // complaints are the last lines of a log that are more than information.
 func complaints(path string, lines int) string {
-	b, err := os.ReadFile(path) //nolint:gosec // a log we wrote
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "no log: " + err.Error()
 	}

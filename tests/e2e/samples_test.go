@@ -31,7 +31,7 @@ func TestRealOutboundMessagesAreAcked(t *testing.T) {
 	organization := regexp.MustCompile(`<OrganizationId>\s*(\w+)\s*</OrganizationId>`)
 	bodies := make([][]byte, len(files))
 	for i, f := range files {
-		if bodies[i], err = os.ReadFile(f); err != nil { //nolint:gosec // recorded messages
+		if bodies[i], err = os.ReadFile(f); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@ func (p *platform) call(t testing.TB, method, path string, body any) string {
 	if err != nil {
 		t.Fatalf("sandbox %s %s: %v\n%s", method, path, err, tail(p.sandbox.log, 20))
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("sandbox %s %s: %v", method, path, err)
@@ -134,7 +134,7 @@ func (r *run) evidence(t testing.TB) torture.Evidence {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	intents, err := torture.ReadIntents(file)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -41,9 +42,7 @@ func (l *line) Call(ctx context.Context, req integration.Request) (integration.A
 	if err != nil {
 		return integration.Answer{}, err
 	}
-	for k, v := range req.Header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, req.Header)
 	r.Header.Set("Authorization", "Bearer "+l.token)
 	if req.ContentType != "" {
 		r.Header.Set("Content-Type", req.ContentType)

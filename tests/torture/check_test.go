@@ -53,8 +53,8 @@ func perfect(t *testing.T, size torture.Size) torture.Evidence {
 					RequestID: fmt.Sprintf("%s-%d-%d", app, i, version), Digest: fmt.Sprintf("%d-%d", i, version),
 				}
 				at = at.Add(time.Millisecond)
-				switch {
-				case version == 0:
+				switch version {
+				case 0:
 					l.Op = "create"
 				default:
 					l.Before = fmt.Sprint(version - 1)

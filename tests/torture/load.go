@@ -189,7 +189,7 @@ func post(ctx context.Context, client *http.Client, req *http.Request, change bo
 	if err != nil {
 		return Unknown, 0, err.Error()
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
 		return Unknown, resp.StatusCode, err.Error()

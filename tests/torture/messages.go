@@ -27,7 +27,7 @@ type Message struct {
 // them a third time inside the same message. Deletes are change events of their
 // own, because Salesforce sends no outbound message for them.
 func (p *Plan) Messages() ([]Message, error) {
-	rng := rand.New(rand.NewPCG(p.Seed, 2)) //nolint:gosec // not a secret
+	rng := rand.New(rand.NewPCG(p.Seed, 2))
 	bags := make([][]Edit, len(p.Tenants))
 	var out []Message
 	deletes := int64(0)
@@ -84,7 +84,7 @@ func (m *Message) Request(gateway string, t Tenant, now time.Time) (*http.Reques
 	if !m.JSON {
 		target += "?key=" + url.QueryEscape(t.WebhookKey)
 	}
-	req, err := http.NewRequest(http.MethodPost, target, strings.NewReader(string(m.Body))) //nolint:noctx // the sender adds its own
+	req, err := http.NewRequest(http.MethodPost, target, strings.NewReader(string(m.Body)))
 	if err != nil {
 		return nil, err
 	}

@@ -80,14 +80,14 @@ type Size struct {
 
 // epoch is when the first record of every plan was made: far enough back that
 // no clock of the platform can be mistaken for a version.
-var epoch = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant that Go cannot write as one
+var epoch = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 
 // NewPlan lays out the records: each is created and updated twice, some are
 // deleted, some have ties. The same seed gives the same plan. Records of
 // different tenants share their Salesforce ids, as orgs cloned from one another
 // do, so that a key without its tenant shows.
 func NewPlan(seed uint64, tenants []Tenant, size Size) *Plan {
-	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // not a secret
+	rng := rand.New(rand.NewPCG(seed, 1))
 	p := &Plan{Seed: seed, Tenants: tenants, Records: make([]Record, size.Records)}
 	ties := 0
 	for i := range p.Records {
@@ -172,7 +172,7 @@ type Marker struct {
 	Variant string
 }
 
-var markerForm = regexp.MustCompile(`^(\S+) Carrier (\d{6,}) r(\d+)([a-z]?)(?:\s.*)?$`) //nolint:gochecknoglobals // compiled once
+var markerForm = regexp.MustCompile(`^(\S+) Carrier (\d{6,}) r(\d+)([a-z]?)(?:\s.*)?$`)
 
 // ParseMarker reads a name that state gave, whatever suffix a destination hung
 // on it ("… (deleted)").

@@ -318,7 +318,7 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 	if f.Class == fault.Auth {
 		h.kill(f, now)
 		a.s.refreshes.WithLabelValues(a.c.App, "dead").Inc()
-		a.s.log.Warn("credential refused", "tenant", a.c.Tenant, "connection", a.c.Name, "code", f.Code)
+		a.s.log.Warn("credential refused", slog.String("tenant", string(a.c.Tenant)), slog.String("connection", a.c.Name), slog.String("code", f.Code))
 		return f
 	}
 	a.s.refreshes.WithLabelValues(a.c.App, "failed").Inc()

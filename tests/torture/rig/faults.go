@@ -261,7 +261,7 @@ func (r *Rig) roll(ctx context.Context) error {
 	for _, name := range services() {
 		for _, p := range r.all[name] {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the run is over
 			}
 			// One that another fault has frozen cannot end.
 			if err := p.signal(syscall.SIGCONT); err != nil {

@@ -73,7 +73,8 @@ func (r *Rig) startBroker(ctx context.Context) error {
 // startEmbedded runs broker and registry as processes of this program, so that
 // they can be killed.
 func (r *Rig) startEmbedded(ctx context.Context) error {
-	self, err := r.cfg.Self, error(nil)
+	var err error
+	self := r.cfg.Self
 	if self == "" {
 		if self, err = os.Executable(); err != nil {
 			return err

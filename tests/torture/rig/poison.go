@@ -95,7 +95,7 @@ func send(ctx context.Context, req *http.Request) (status int, body []byte) {
 	if err != nil {
 		return 0, nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	body, err = io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, nil

@@ -63,8 +63,8 @@ func (p *process) launch() error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()                     //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(p.bin, p.args...) //nolint:gosec,noctx // its life is the run's
+	defer out.Close()
+	cmd := exec.Command(p.bin, p.args...) //nolint:noctx // its life is the run's
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.env, out, out, childAttr()
 	exited := make(chan struct{})
 	started := make(chan error, 1)
@@ -210,7 +210,7 @@ func get(ctx context.Context, url string) (status int, body string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(b), err
 }
@@ -223,7 +223,7 @@ func (r *Rig) freePort() (int, error) {
 		if r.taken[port] {
 			continue
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)) //nolint:noctx // immediate
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			continue
 		}

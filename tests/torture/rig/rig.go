@@ -79,12 +79,12 @@ func install(ctx context.Context, cfg Config) (*Rig, error) {
 		return nil, err
 	}
 	// PostgreSQL runs under another account and must get through.
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // folders below are private
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
 	r := &Rig{
 		cfg: cfg, dir: dir, taken: map[int]bool{}, all: map[string][]*process{}, exits: map[string]int{},
-		ports: rand.New(rand.NewPCG(rand.Uint64(), 0)), //nolint:gosec // ports
+		ports: rand.New(rand.NewPCG(rand.Uint64(), 0)),
 	}
 	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(err, r.stop(true))
@@ -219,7 +219,7 @@ func (r *Rig) startSandbox(ctx context.Context) error {
 func (r *Rig) run(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.cfg.Binary, args...) //nolint:gosec // the binary under test
+	cmd := exec.CommandContext(ctx, r.cfg.Binary, args...)
 	var errs bytes.Buffer
 	cmd.Env, cmd.Stderr = r.env, &errs
 	out, err := cmd.Output()
@@ -250,7 +250,7 @@ func (r *Rig) ask(ctx context.Context, method, path string, body any) (string, e
 	if err != nil {
 		return "", fmt.Errorf("sandbox %s %s: %w; its log ends: %s", method, path, err, tail(r.sandbox.log, 3))
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return "", err

@@ -70,7 +70,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // closed and looked at below
+	defer file.Close()
 	acts := schedule(&r.cfg)
 	res := &Result{Config: r.cfg, Started: time.Now(), Kills: map[string]int{}}
 	r.cfg.Log.Info("load and faults begin", slog.Int("records", records), slog.Int("faults", len(acts)), slog.Uint64("seed", r.cfg.Seed))
@@ -248,7 +248,7 @@ func readIntents(path string) ([]torture.Intent, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	return torture.ReadIntents(file)
 }
 

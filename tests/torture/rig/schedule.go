@@ -56,7 +56,7 @@ func possible(b Broker) []string {
 // schedule lays out the faults. The seed alone decides it, given the
 // configuration.
 func schedule(cfg *Config) []act {
-	rng := rand.New(rand.NewPCG(cfg.Seed, 4)) //nolint:gosec // not a secret
+	rng := rand.New(rand.NewPCG(cfg.Seed, 4))
 	want := cfg.Faults
 	if want == nil {
 		want = possible(cfg.Broker)

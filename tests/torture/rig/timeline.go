@@ -27,10 +27,7 @@ type Timeline []Second
 func newTimeline(ev torture.Evidence, start time.Time) Timeline {
 	var out Timeline
 	at := func(t time.Time) *Second {
-		n := int(t.Sub(start) / time.Second)
-		if n < 0 {
-			n = 0
-		}
+		n := max(int(t.Sub(start)/time.Second), 0)
 		for len(out) <= n {
 			out = append(out, Second{})
 		}

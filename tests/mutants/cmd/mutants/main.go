@@ -54,13 +54,14 @@ func run(ctx context.Context) error {
 	if s.dir, err = os.MkdirTemp("", "fluxnex-mutants-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(s.dir) //nolint:errcheck // the system's temporary folder
+	defer os.RemoveAll(s.dir)
 	how := "the test named must fail"
 	if s.torture {
 		how = "a small torture run with the faults named must be wrong"
 	}
-	table := fmt.Sprintf("# Mutants\n\n%s, %d cores, %s. Each mistake is built into the platform by `go build -overlay`; %s. 9 of 10 must be caught.\n\n| mutant | what it does wrong | caught | by |\n|---|---|---|---|\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), how)
+	var table strings.Builder
+	table.WriteString(fmt.Sprintf("# Mutants\n\n%s, %d cores, %s. Each mistake is built into the platform by `go build -overlay`; %s. 9 of 10 must be caught.\n\n| mutant | what it does wrong | caught | by |\n|---|---|---|---|\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), how))
 	var missed []string
 	for _, m := range mutants.All() {
 		if only != "" && m.Name != only {
@@ -72,17 +73,17 @@ func run(ctx context.Context) error {
 		}
 		line := fmt.Sprintf("| %s | %s | %d of %d | %s |\n", m.Name, m.Wrong, caught, s.seeds, by)
 		fmt.Fprint(os.Stderr, line)
-		table += line
+		table.WriteString(line)
 		if caught*10 < s.seeds*9 {
 			missed = append(missed, m.Name)
 		}
 	}
 	if out != "" {
-		if err := os.WriteFile(out, []byte(table), 0o644); err != nil { //nolint:gosec // documentation
+		if err := os.WriteFile(out, []byte(table.String()), 0o644); err != nil {
 			return err
 		}
 	}
-	fmt.Print(table)
+	fmt.Print(table.String())
 	if len(missed) > 0 {
 		return fmt.Errorf("not caught often enough: %s", strings.Join(missed, ", "))
 	}

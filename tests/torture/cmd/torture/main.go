@@ -133,16 +133,17 @@ func binary(ctx context.Context, cfg *rig.Config) (remove func(), err error) {
 
 // command is what to type for the same again.
 func command(args []string, seed uint64) string {
-	line := "go run ./tests/torture/cmd/torture"
+	var line strings.Builder
+	line.WriteString("go run ./tests/torture/cmd/torture")
 	seeded := false
 	for _, a := range args {
-		line += " " + a
+		line.WriteString(" " + a)
 		seeded = seeded || strings.HasPrefix(strings.TrimLeft(a, "-"), "seed")
 	}
 	if !seeded {
-		line += " -seed " + strconv.FormatUint(seed, 10)
+		line.WriteString(" -seed " + strconv.FormatUint(seed, 10))
 	}
-	return line
+	return line.String()
 }
 
 func report(result *rig.Result, command, out string) error {
@@ -152,12 +153,12 @@ func report(result *rig.Result, command, out string) error {
 	}
 	text := result.Markdown(command, name+".svg")
 	if out != "" {
-		if err := os.MkdirAll(out, 0o755); err != nil { //nolint:gosec // documentation
+		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
 		files := map[string]string{name + ".md": text, name + ".svg": result.Timeline.SVG(result.Started, result.Deeds)}
 		for file, content := range files {
-			if err := os.WriteFile(filepath.Join(out, file), []byte(content), 0o644); err != nil { //nolint:gosec // documentation
+			if err := os.WriteFile(filepath.Join(out, file), []byte(content), 0o644); err != nil {
 				return err
 			}
 		}
