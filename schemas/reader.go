@@ -44,7 +44,7 @@ func (r *reader) ReadLong() int64 {
 		}
 		u |= uint64(b&0x7f) << shift
 		if b < 0x80 {
-			return int64(u>>1) ^ -int64(u&1) //nolint:gosec // the definition of zig-zag
+			return int64(u>>1) ^ -int64(u&1)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func newLog(t *testing.T) (*page, *slog.Logger, func()) {
 func TestLinesAreWrittenSoon(t *testing.T) {
 	p, log, _ := newLog(t)
 	log.Info("one")
-	log.With("a", 1).WithGroup("g").Info("two", "b", 2)
+	log.With(slog.Int("a", 1)).WithGroup("g").Info("two", slog.Any("b", 2))
 	<-p.written
 	if text := p.String(); !strings.Contains(text, `"one"`) || !strings.Contains(text, `"g":{"b":2}`) {
 		t.Errorf("written: %s", text)
@@ -56,7 +56,7 @@ func TestLinesAreWrittenSoon(t *testing.T) {
 func TestAWarningIsWrittenAtOnceWithWhatWasBefore(t *testing.T) {
 	p, log, _ := newLog(t)
 	log.Info("before")
-	log.With("a", 1).Warn("now")
+	log.With(slog.Int("a", 1)).Warn("now")
 	if text := p.String(); !strings.Contains(text, `"before"`) || !strings.Contains(text, `"now"`) {
 		t.Errorf("written: %s", text)
 	}

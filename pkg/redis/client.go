@@ -67,7 +67,7 @@ func (c *Client) Check(ctx context.Context) error {
 	}
 	answer, err := c.rdb.ConfigGet(ctx, "maxmemory-policy").Result()
 	if err != nil {
-		c.log.Warn("redis does not tell its maxmemory-policy; it must be noeviction", "error", err.Error())
+		c.log.Warn("redis does not tell its maxmemory-policy; it must be noeviction", slog.String("error", err.Error()))
 		return nil
 	}
 	if policy := answer["maxmemory-policy"]; policy != "" && policy != "noeviction" {

@@ -139,7 +139,7 @@ func (m *member) deadLetter(r *Record, cause error) (Result, error) {
 func (m *member) try(batch []Record, overlay map[record.Key][]byte) (res Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.deps.Log.Error("stage panicked", "stage", m.cfg.Name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			m.deps.Log.Error("stage panicked", slog.Any("stage", m.cfg.Name), slog.Any("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 			res, err = Result{}, fault.Unreadable("panic", fmt.Errorf("panic: %v", p))
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -77,8 +78,8 @@ func (m *member) foldOne(ctx context.Context, epoch int64, p int32, end int64) b
 	alarm := time.AfterFunc(limit, func() {
 		m.metrics.stalls.Inc()
 		m.deps.Log.Error("a partition's changelog is not read to its end; look for a hanging transaction "+
-			"(kafka-transactions.sh find-hanging) or an unreachable broker",
-			"stage", m.cfg.Name, "topic", m.cfg.Changelog, "partition", p, "end", end, "after", limit.String())
+			"(kafka-transactions.sh find-hanging) or an unreachable broker", slog.Any("stage", m.cfg.Name), slog.Any("topic", m.cfg.Changelog),
+			slog.Any("partition", p), slog.Any("end", end), slog.String("after", limit.String()))
 	})
 	defer alarm.Stop()
 	err := m.untilDone(ctx, fmt.Sprintf("the changelog of partition %d", p), func() error { return m.fold(ctx, p, end) })
@@ -106,7 +107,8 @@ func (m *member) fold(ctx context.Context, p int32, end int64) error {
 	at, settled := cursors[0].Checkpoint, max(cursors[0].Settled, 0)
 	if at > end {
 		// A view of a future that this cluster does not have: Kafka was restored.
-		m.deps.Log.Warn("view is ahead of its topic, building it again", "stage", m.cfg.Name, "partition", p, "checkpoint", at, "end", end)
+		m.deps.Log.Warn("view is ahead of its topic, building it again", slog.Any("stage", m.cfg.Name),
+			slog.Any("partition", p), slog.Any("checkpoint", at), slog.Any("end", end))
 		if err := m.views.Drop(ctx, id); err != nil {
 			return err
 		}

@@ -195,7 +195,7 @@ func (m *member) begin(ctx context.Context, epoch int64, owned []int32) error {
 	if now, _ := m.session.Assignment(); now != epoch {
 		cancel() // it changed before onChange could see this epoch's end
 	}
-	m.deps.Log.Info("assignment", "stage", m.cfg.Name, "epoch", epoch, "partitions", owned)
+	m.deps.Log.Info("assignment", slog.Any("stage", m.cfg.Name), slog.Any("epoch", epoch), slog.Any("partitions", owned))
 	if m.cfg.Changelog == "" {
 		for _, p := range owned {
 			m.ready[p] = m.session.Resume(epoch, p)
@@ -260,8 +260,8 @@ func (m *member) verify() error {
 	var lost []int32
 	for i, p := range partitions {
 		if cursors[i].Checkpoint != m.next[p] {
-			m.deps.Log.Warn("view is not where it must be, reading the changelog again", "stage", m.cfg.Name,
-				"partition", p, "checkpoint", cursors[i].Checkpoint, "expected", m.next[p])
+			m.deps.Log.Warn("view is not where it must be, reading the changelog again", slog.Any("stage", m.cfg.Name),
+				slog.Any("partition", p), slog.Any("checkpoint", cursors[i].Checkpoint), slog.Any("expected", m.next[p]))
 			lost = append(lost, p)
 		}
 	}
@@ -311,7 +311,7 @@ func (m *member) collect(ctx context.Context) ([]Record, error) {
 			break
 		}
 		if err != nil {
-			m.deps.Log.Warn("cannot read", "stage", m.cfg.Name, "error", err.Error())
+			m.deps.Log.Warn("cannot read", slog.Any("stage", m.cfg.Name), slog.String("error", err.Error()))
 			if len(records) == 0 && len(batch) == 0 {
 				kafka.Wait(ctx, rejoinPause)
 			}

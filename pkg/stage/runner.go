@@ -142,7 +142,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
-			r.deps.Log.Warn("joining again", "stage", r.cfg.Name, "error", err.Error())
+			r.deps.Log.Warn("joining again", slog.Any("stage", r.cfg.Name), slog.String("error", err.Error()))
 			r.setStatus("joining again: " + err.Error())
 			r.metrics.rejoins.Inc()
 			kafka.Wait(ctx, rejoinPause)
@@ -202,7 +202,7 @@ func (r *Runner) untilDone(ctx context.Context, what string, f func() error) err
 			return err
 		}
 		if first {
-			r.deps.Log.Warn("waiting for a dependency", "stage", r.cfg.Name, "what", what, "error", err.Error())
+			r.deps.Log.Warn("waiting for a dependency", slog.Any("stage", r.cfg.Name), slog.Any("what", what), slog.String("error", err.Error()))
 		}
 		r.setStatus("waiting for " + what + ": " + err.Error())
 		r.metrics.waits.Inc()

@@ -260,7 +260,7 @@ func (a *attempt) steps(stop, ctx context.Context) (postgres.Finished, error) {
 		// Nothing of this step is sent yet: on the way out, or with the tenant
 		// disabled or the connection taken away since the claim, the row goes back.
 		if stop.Err() != nil || laneConnection(a.s.deps.Snapshots.Current(), a.lane()) == nil {
-			return a.released(), nil
+			return a.released(), nil //nolint:nilerr // it was told to stop
 		}
 		// Not stored is not sent, whatever the reason.
 		held, err := a.s.store.do(ctx, a.stored(step))

@@ -83,7 +83,7 @@ func (s *Service) broke(id account, status int, err error) {
 		s.metrics.breaks.WithLabelValues(id.app).Inc()
 		if !was {
 			s.metrics.breakers.WithLabelValues(id.app).Inc()
-			s.log.Warn("account is down, its rows wait", "app", id.app, "account", id.remote)
+			s.log.Warn("account is down, its rows wait", slog.Any("app", id.app), slog.Any("account", id.remote))
 		}
 	}
 }

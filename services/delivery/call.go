@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"time"
@@ -107,7 +108,7 @@ func (c *caller) take(ctx context.Context, key string, rate, burst float64) erro
 				return errLeaseOver
 			}
 			// Redis is away: better late than over the limit.
-			s.log.Warn("rate limit unknown, waiting", "account", key, "error", err.Error())
+			s.log.Warn("rate limit unknown, waiting", slog.Any("account", key), slog.String("error", err.Error()))
 			ok, wait = false, time.Second
 		}
 		if ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -51,7 +52,7 @@ func (c *consumer) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // it was told to stop
 		case rewound:
-			c.s.log.Warn("outbound offsets were reset, reading again", "error", postgres.ErrRewound.Error())
+			c.s.log.Warn("outbound offsets were reset, reading again", slog.String("error", postgres.ErrRewound.Error()))
 		case err != nil:
 			return fmt.Errorf("delivery: consume: %w", err)
 		}
@@ -242,7 +243,7 @@ func (c *consumer) setAside(ctx context.Context, r *kafka.Record, cmd *record.Ou
 	}
 	n.Fingerprint = fingerprint(n.RecordID, n.Target, n.Object, n.Code)
 	c.s.metrics.attempts.WithLabelValues("", "dead_letter", f.Class.String(), f.Code).Inc()
-	c.s.log.Warn("record.settled", "tenant", n.TenantID, "record", n.RecordID, "topic", r.Topic, "partition", r.Partition, "offset", r.Offset,
-		"outcome", "dead_letter", "class", f.Class.String(), "code", f.Code, "error", f.Error(), "waited", now.Sub(r.Timestamp).Round(time.Millisecond).String())
+	c.s.log.Warn("record.settled", slog.Any("tenant", n.TenantID), slog.Any("record", n.RecordID), slog.Any("topic", r.Topic), slog.Any("partition", r.Partition),
+		slog.Any("offset", r.Offset), slog.String("outcome", "dead_letter"), slog.String("class", f.Class.String()), slog.Any("code", f.Code), slog.String("error", f.Error()), slog.String("waited", now.Sub(r.Timestamp).Round(time.Millisecond).String()))
 	return c.s.deps.Rows.SetAside(ctx, letter, n)
 }

@@ -105,7 +105,7 @@ func (a *attempt) pause(ctx context.Context, f *fault.Error) *fault.Error {
 		g.After = midnight
 	}
 	if err := a.s.deps.Rows.Pause(ctx, a.row.App, a.row.RemoteAccount, g.After, g.Code); err != nil {
-		a.s.log.Warn("account not paused", "app", a.row.App, "account", a.row.RemoteAccount, "error", err.Error())
+		a.s.log.Warn("account not paused", slog.Any("app", a.row.App), slog.Any("account", a.row.RemoteAccount), slog.String("error", err.Error()))
 	}
 	if g.After >= longPause {
 		n := a.connectionNotice(&g, noticeQuota)
@@ -113,7 +113,7 @@ func (a *attempt) pause(ctx context.Context, f *fault.Error) *fault.Error {
 		n.Remedy = "Nothing need be done: what waits is sent when the quota is there again. If this happens often, raise the account's quota or lower the connection's limits."
 		n.Message = fmt.Sprintf("the quota of account %s is used up (%s): paused for %s", a.row.RemoteAccount, f.Code, g.After.Round(time.Minute))
 		if err := a.s.deps.Rows.Notify(ctx, n); err != nil {
-			a.s.log.Warn("used-up quota not told", "app", a.row.App, "account", a.row.RemoteAccount, "error", err.Error())
+			a.s.log.Warn("used-up quota not told", slog.Any("app", a.row.App), slog.Any("account", a.row.RemoteAccount), slog.String("error", err.Error()))
 		}
 	}
 	return &g
@@ -162,11 +162,12 @@ func (a *attempt) blocked(ctx context.Context, f *fault.Error) postgres.Finished
 		var first bool
 		if first, err = a.s.deps.Rows.Block(ctx, a.row.Lane, version, f.Code, n); first {
 			a.s.metrics.blocks.WithLabelValues(a.row.App).Inc()
-			a.s.log.Warn("connection blocked", "tenant", a.row.Tenant, "connection", a.connection.Name, "code", f.Code, "error", f.Error())
+			a.s.log.Warn("connection blocked", slog.Any("tenant", a.row.Tenant),
+				slog.Any("connection", a.connection.Name), slog.Any("code", f.Code), slog.String("error", f.Error()))
 		}
 	}
 	if err != nil {
-		a.s.log.Warn("connection not blocked, trying again", "tenant", a.row.Tenant, "connection", a.connection.Name, "error", err.Error())
+		a.s.log.Warn("connection not blocked, trying again", slog.Any("tenant", a.row.Tenant), slog.Any("connection", a.connection.Name), slog.String("error", err.Error()))
 		return a.retry(f)
 	}
 	out := a.released()

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -51,7 +52,8 @@ func (s *Service) unblock(ctx context.Context) error {
 		s.probes.Go(func() {
 			defer s.endProbe(l.ID)
 			if err := s.probe(ctx, l, connection, version); err != nil && ctx.Err() == nil {
-				s.log.Warn("blocked connection not opened, trying again", "tenant", l.Tenant, "connection", connection.Name, "error", err.Error())
+				s.log.Warn("blocked connection not opened, trying again", slog.Any("tenant", l.Tenant),
+					slog.Any("connection", connection.Name), slog.String("error", err.Error()))
 			}
 			// Best effort: the duty ends by itself.
 			_ = s.deps.Rows.DropDuty(context.WithoutCancel(ctx), duty, s.deps.Owner)
@@ -100,7 +102,8 @@ func (s *Service) probe(ctx context.Context, l postgres.BlockedLane, connection 
 	if err := s.deps.Rows.Unblock(ctx, l.ID, connection.Name, version); err != nil {
 		return err
 	}
-	s.log.Info("connection open again", "tenant", l.Tenant, "connection", connection.Name, "blocked", s.deps.Clock().Sub(l.Since).Round(time.Second).String())
+	s.log.Info("connection open again", slog.Any("tenant", l.Tenant),
+		slog.Any("connection", connection.Name), slog.String("blocked", s.deps.Clock().Sub(l.Since).Round(time.Second).String()))
 	s.nudge()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -29,7 +30,7 @@ func (s *Service) publish(ctx context.Context) error {
 	for ctx.Err() == nil {
 		n, err := s.publishSome(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("results not published, trying again", "error", err.Error())
+			s.log.Warn("results not published, trying again", slog.String("error", err.Error()))
 			kafka.Wait(ctx, time.Second)
 			continue
 		}
@@ -69,7 +70,7 @@ func (s *Service) publishSome(ctx context.Context) (int, error) {
 		}
 		if err != nil {
 			// It would stand before all others for ever; the row itself has what it told.
-			s.log.Error("outbox message dropped", "id", m.ID, "kind", string(m.Kind), "error", err.Error())
+			s.log.Error("outbox message dropped", slog.Any("id", m.ID), slog.String("kind", string(m.Kind)), slog.String("error", err.Error()))
 			continue
 		}
 		out = append(out, msg)

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ func (s *Service) schedule(ctx, work context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			s.log.Warn("cannot claim due rows, trying again", "error", err.Error())
+			s.log.Warn("cannot claim due rows, trying again", slog.String("error", err.Error()))
 			kafka.Wait(ctx, s.cfg.Poll)
 			continue
 		}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/postgres"
@@ -20,7 +21,7 @@ func (s *Service) sweep(ctx context.Context) error {
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		if err := s.look(ctx, n%gaugesEvery == 0); err != nil && ctx.Err() == nil {
-			s.log.Warn("waiting rows not looked at, trying again", "error", err.Error())
+			s.log.Warn("waiting rows not looked at, trying again", slog.String("error", err.Error()))
 		}
 		select {
 		case <-ticker.C:

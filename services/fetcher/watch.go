@@ -44,7 +44,7 @@ func (s *Service) watch(ctx context.Context) error {
 		for more := snapshot != nil; more && ctx.Err() == nil; {
 			var err error
 			if more, err = s.pollOne(ctx); err != nil && ctx.Err() == nil {
-				s.log.Warn("poll not finished, its lease ends by itself", "error", err.Error())
+				s.log.Warn("poll not finished, its lease ends by itself", slog.String("error", err.Error()))
 			}
 		}
 		select {
@@ -103,7 +103,8 @@ func (s *Service) pollOne(ctx context.Context) (bool, error) {
 		}
 	}
 	s.metrics.polls.WithLabelValues(b.app, f.Code).Inc()
-	s.log.Warn("connection not asked for removals, trying again", "tenant", b.tenant, "connection", connection.Name, "class", f.Class.String(), "code", f.Code, "error", f.Error())
+	s.log.Warn("connection not asked for removals, trying again", slog.Any("tenant", b.tenant), slog.Any("connection", connection.Name),
+		slog.String("class", f.Class.String()), slog.Any("code", f.Code), slog.String("error", f.Error()))
 	return true, s.deps.Fetches.FinishPoll(ctx, p, found, next, f.Code, f.Error())
 }
 
@@ -179,7 +180,8 @@ func (s *Service) gone(ctx context.Context, b *batch, gone integration.Gone, aga
 		return 0, fault.Retry("inbox", 0, err)
 	}
 	for i := range events {
-		s.log.Info("record.settled", "tenant", b.tenant, "record", events[i].RecordID, "outcome", "removed", "gateway_id", events[i].GatewayID)
+		s.log.Info("record.settled", slog.Any("tenant", b.tenant),
+			slog.Any("record", events[i].RecordID), slog.String("outcome", "removed"), slog.Any("gateway_id", events[i].GatewayID))
 	}
 	var changed []*record.FetchRequest
 	for i, id := range gone.Changed {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -43,7 +44,7 @@ func (s *Service) work(ctx context.Context) error {
 		}
 		batches, err := s.due(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("cannot look for fetches, trying again", "error", err.Error())
+			s.log.Warn("cannot look for fetches, trying again", slog.String("error", err.Error()))
 		}
 		for _, b := range batches {
 			select {
@@ -54,7 +55,8 @@ func (s *Service) work(ctx context.Context) error {
 			calls.Go(func() {
 				defer func() { <-slots }()
 				if err := s.fetch(inFlight, b); err != nil {
-					s.log.Warn("fetch not finished, its lease ends by itself", "app", b.app, "object", b.object, "records", len(b.fetches), "error", err.Error())
+					s.log.Warn("fetch not finished, its lease ends by itself", slog.Any("app", b.app),
+						slog.Any("object", b.object), slog.Any("records", len(b.fetches)), slog.String("error", err.Error()))
 				}
 			})
 		}
@@ -169,7 +171,7 @@ func (s *Service) dropKnown(ctx context.Context, claimed []*postgres.Fetch) ([]*
 	live, err := s.deps.Replicas.Live(ctx, keys)
 	if err != nil {
 		// A view that is not ready costs a call that might have been spared.
-		s.log.Info("replica view not ready, asking the source", "error", err.Error())
+		s.log.Info("replica view not ready, asking the source", slog.String("error", err.Error()))
 		return claimed, nil
 	}
 	var known, rest []*postgres.Fetch
@@ -280,8 +282,8 @@ func (s *Service) answer(ctx context.Context, events []record.GatewayEvent, sett
 	for i := range events {
 		e := &events[i]
 		s.metrics.answers.WithLabelValues(e.SourceApp, string(e.Outcome)).Inc()
-		s.log.Info("record.settled", "tenant", e.TenantID, "record", e.RecordID, "outcome", string(e.Outcome), "reason", string(settled[i].Reason), "gateway_id", e.GatewayID,
-			"waited", s.deps.Clock().Sub(settled[i].Requested).Round(time.Millisecond).String())
+		s.log.Info("record.settled", slog.Any("tenant", e.TenantID), slog.Any("record", e.RecordID),
+			slog.String("outcome", string(e.Outcome)), slog.String("reason", string(settled[i].Reason)), slog.Any("gateway_id", e.GatewayID), slog.String("waited", s.deps.Clock().Sub(settled[i].Requested).Round(time.Millisecond).String()))
 	}
 	return nil
 }
@@ -313,7 +315,8 @@ func (s *Service) failed(ctx context.Context, b *batch, f *fault.Error) error {
 	for _, x := range b.fetches {
 		attempt = min(attempt, x.Attempt)
 	}
-	s.log.Warn("fetch failed", "tenant", b.tenant, "app", b.app, "object", b.object, "records", len(b.fetches), "class", f.Class.String(), "code", f.Code, "attempt", attempt+1, "error", f.Error())
+	s.log.Warn("fetch failed", slog.Any("tenant", b.tenant), slog.Any("app", b.app), slog.Any("object", b.object),
+		slog.Any("records", len(b.fetches)), slog.String("class", f.Class.String()), slog.Any("code", f.Code), slog.Any("attempt", attempt+1), slog.String("error", f.Error()))
 	switch f.Class {
 	case fault.Business, fault.Poison, fault.Outdated, fault.Conflict:
 		if len(b.fetches) > 1 {

@@ -64,7 +64,7 @@ func (p *process) launch() error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(p.bin, p.args...) //nolint:noctx // its life is the run's
+	cmd := exec.Command(p.bin, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.env, out, out, childAttr()
 	exited := make(chan struct{})
 	started := make(chan error, 1)

@@ -60,8 +60,8 @@ func run(ctx context.Context) error {
 		how = "a small torture run with the faults named must be wrong"
 	}
 	var table strings.Builder
-	table.WriteString(fmt.Sprintf("# Mutants\n\n%s, %d cores, %s. Each mistake is built into the platform by `go build -overlay`; %s. 9 of 10 must be caught.\n\n| mutant | what it does wrong | caught | by |\n|---|---|---|---|\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), how))
+	fmt.Fprintf(&table, "# Mutants\n\n%s, %d cores, %s. Each mistake is built into the platform by `go build -overlay`; %s. 9 of 10 must be caught.\n\n| mutant | what it does wrong | caught | by |\n|---|---|---|---|\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), how)
 	var missed []string
 	for _, m := range mutants.All() {
 		if only != "" && m.Name != only {
