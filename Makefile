@@ -23,9 +23,11 @@ demo: ## the whole platform in one process, one record's journey; Ctrl-C ends it
 	@exec bin/fluxnex demo
 
 demo-missing: ## on the running demo: an invoice arrives without its load
+	@[ -x bin/fluxnex ] || { echo "no demo runs here: start one with make demo, in another terminal" >&2; exit 1; }
 	@bin/fluxnex demo missing
 
 demo-edit: ## on the running demo: a bookkeeper edits the vendor in QuickBooks
+	@[ -x bin/fluxnex ] || { echo "no demo runs here: start one with make demo, in another terminal" >&2; exit 1; }
 	@bin/fluxnex demo edit
 
 check: vet lint ## inner loop: vet, lint, unit tests on embedded parts; a few minutes
