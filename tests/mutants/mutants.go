@@ -110,8 +110,8 @@ func All() []Mutant {
 		{
 			Name: "new-request-id", Wrong: "a call of unknown outcome is made again under a new request id, without looking",
 			File:    "services/delivery/attempt.go",
-			Edits:   []Edit{{"\tif a.row.Doubt != nil {\n", "\tif false {\n"}, {"\treturn uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(name), a.digest()...)).String()\n", "\treturn uuid.NewSHA1(uuid.New(), append([]byte(name), a.digest()...)).String()\n"}},
-			Package: "./services/delivery", Test: "^TestACrashAnywhereHasOneEffect$",
+			Edits:   []Edit{{"done, remote, err := a.resolve(ctx)", "done, remote, err := false, (*integration.Remote)(nil), error(nil)"}, {"\treturn uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(name), a.digest()...)).String()\n", "\treturn uuid.NewSHA1(uuid.New(), append([]byte(name), a.digest()...)).String()\n"}},
+			Package: "./services/delivery", Test: "^TestACrashAnywhereHasOneEffect$/^(answered|stored),_resolve_blind_false,_request_id_memory_false$",
 			Faults: "F1,F8",
 		},
 		{
