@@ -33,7 +33,7 @@ func services() []service {
 		{"router", "Decide what each target must do (L4)", all, runRouter},
 		{"delivery", "Bring it to the destinations (L5)", withKeys, runDelivery},
 		{"fetcher", "Ask source apps for records that are missing", withKeys, runFetcher},
-		{"console", "Keep the notifications that people look at", all, runConsole},
+		{"console", "Keep the notifications that people look at, and measure consumer lag", all, runConsole},
 	}
 }
 
@@ -195,5 +195,10 @@ func runConsole(ctx context.Context, p *process) error {
 		return err
 	}
 	p.ready()
-	return console.NewKeeper(p.kafka, codecs, db, p.log).Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return console.NewKeeper(p.kafka, codecs, db, p.log).Run(ctx) })
+	g.Go(func() error {
+		return console.NewLagExporter(p.kafka, consumerGroups(p.kafka), p.metrics, p.log).Run(ctx)
+	})
+	return g.Wait()
 }

@@ -3,11 +3,13 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // PartitionLag is how far a group is behind in one partition.
@@ -34,6 +36,9 @@ func Lag(ctx context.Context, cfg Config, groups map[string][]string, log *slog.
 	var out []PartitionLag
 	for group, topics := range groups {
 		offsets, err := r.adm.FetchOffsets(ctx, GroupName(cfg, group))
+		if errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined it yet
+			offsets, err = kadm.OffsetResponses{}, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("ask for the offsets of group %s: %w", group, err)
 		}
