@@ -35,10 +35,7 @@ func Lag(ctx context.Context, cfg Config, groups map[string][]string, log *slog.
 	defer r.Close()
 	var out []PartitionLag
 	for group, topics := range groups {
-		offsets, err := r.adm.FetchOffsets(ctx, GroupName(cfg, group))
-		if errors.Is(err, kerr.GroupIDNotFound) { // nobody has joined it yet
-			offsets, err = kadm.OffsetResponses{}, nil
-		}
+		offsets, err := r.groupOffsets(ctx, GroupName(cfg, group))
 		if err != nil {
 			return nil, fmt.Errorf("ask for the offsets of group %s: %w", group, err)
 		}
@@ -64,6 +61,24 @@ func Lag(ctx context.Context, cfg Config, groups map[string][]string, log *slog.
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	return out, nil
+}
+
+// lagTries bounds how often a coordinator that is not there yet is asked again:
+// a new cluster makes its offsets topic at the first question.
+const lagTries = 20
+
+// groupOffsets are a group's offsets; none if nobody has joined it yet.
+func (r *Reader) groupOffsets(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	for try := 1; ; try++ {
+		offsets, err := r.adm.FetchOffsets(ctx, group)
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return kadm.OffsetResponses{}, nil
+		case err == nil || !kerr.IsRetriable(err) || try == lagTries || ctx.Err() != nil:
+			return offsets, err
+		}
+		Wait(ctx, backoffMin)
+	}
 }
 
 func committedAt(offsets kadm.OffsetResponses, topic string, p int32) int64 {

@@ -241,7 +241,7 @@ func (r *rig) eventually(what string, ok func() (bool, string)) {
 	r.t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for {
 		good, saw := ok()
@@ -251,7 +251,7 @@ func (r *rig) eventually(what string, ok func() (bool, string)) {
 		select {
 		case <-ticker.C:
 		case <-deadline.C:
-			r.t.Fatalf("%s: not within 30 s; saw %s", what, saw)
+			r.t.Fatalf("%s: not within 2 minutes; saw %s", what, saw)
 		}
 	}
 }
