@@ -37,8 +37,16 @@ func run() int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// Never given back: a second signal on the way out must not turn a clean end
+	// into a death by signal.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+	}()
 	e := &environment{lookup: os.LookupEnv, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	err := newRootCommand(e).ExecuteContext(ctx)
 	if err == nil {
