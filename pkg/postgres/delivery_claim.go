@@ -18,14 +18,15 @@ type Lane struct {
 	LaneKey
 	// Opened is how long ago it was opened after having been blocked; negative
 	// where it never was.
-	Opened time.Duration
+	Opened  time.Duration
+	Breaker Breaker
 }
 
 // DueLanes lists the lanes that have due rows, are not blocked and whose
-// account is not paused.
+// account is not paused; those whose breaker is open too.
 func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 	rows, err := d.db.pool.Query(ctx, `
-		SELECT l.id, l.tenant_id, l.app, l.remote_account, coalesce(now() - l.opened_at, interval '-1 second') FROM delivery_lane l
+		SELECT l.id, l.tenant_id, l.app, l.remote_account, coalesce(now() - l.opened_at, interval '-1 second'), `+breakerColumns+` FROM delivery_lane l
 		LEFT JOIN delivery_account a ON a.app = l.app AND a.remote_account = l.remote_account AND a.paused_until > now()
 		WHERE l.blocked_at IS NULL AND a.app IS NULL AND EXISTS (
 			SELECT FROM delivery_row r WHERE r.lane_id = l.id AND r.status IN ('ready', 'backoff', 'sending') AND r.next_at <= now())`)
@@ -33,7 +34,8 @@ func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 		return nil, fmt.Errorf("postgres: due lanes: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l Lane, err error) {
-		err = row.Scan(&l.ID, &l.Tenant, &l.App, &l.RemoteAccount, &l.Opened)
+		var since *time.Time
+		err = row.Scan(append([]any{&l.ID, &l.Tenant, &l.App, &l.RemoteAccount, &l.Opened}, l.Breaker.columns(&since)...)...)
 		return l, err
 	})
 }
@@ -42,23 +44,25 @@ func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 type Quota struct {
 	Lane  int32
 	Limit int32
+	Trial bool // the caller has the lane's trial call: its breaker is half open
 }
 
 // Claim takes due rows under a lease: nobody else is handed them before it
 // ends. Rows whose lease ended without a finish are due as well; those with a
-// stored request come back with Doubt set. Blocked lanes and paused accounts
-// give nothing, whatever the quota says.
+// stored request come back with Doubt set. Blocked lanes, paused accounts and,
+// but for a trial, lanes whose breaker is not closed give nothing, whatever the
+// quota says.
 func (d *Deliveries) Claim(ctx context.Context, quotas []Quota, lease time.Duration) ([]*Row, error) {
-	lanes, limits := make([]int32, len(quotas)), make([]int32, len(quotas))
+	lanes, limits, trials := make([]int32, len(quotas)), make([]int32, len(quotas)), make([]bool, len(quotas))
 	for i, q := range quotas {
-		lanes[i], limits[i] = q.Lane, q.Limit
+		lanes[i], limits[i], trials[i] = q.Lane, q.Limit, q.Trial
 	}
 	var claimed []*Row
 	// Two statements, because each sees what was committed before it began: a
 	// payload that was consumed while the first waited for a row is seen by the
 	// second, and the row, now ours, cannot move on.
 	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, claimRows, lanes, limits, lease)
+		rows, err := tx.Query(ctx, claimRows, lanes, limits, lease, trials)
 		if err != nil {
 			return err
 		}
@@ -77,8 +81,8 @@ func (d *Deliveries) Claim(ctx context.Context, quotas []Quota, lease time.Durat
 // before anything newer is sent.
 const claimRows = `
 WITH picked AS MATERIALIZED (
-	SELECT due.id FROM unnest($1::int[], $2::int[]) AS q(lane_id, quota)
-	JOIN delivery_lane l ON l.id = q.lane_id AND l.blocked_at IS NULL
+	SELECT due.id FROM unnest($1::int[], $2::int[], $4::bool[]) AS q(lane_id, quota, trial)
+	JOIN delivery_lane l ON l.id = q.lane_id AND l.blocked_at IS NULL AND (l.breaker_openings = 0 OR q.trial)
 	LEFT JOIN delivery_account a ON a.app = l.app AND a.remote_account = l.remote_account AND a.paused_until > now()
 	CROSS JOIN LATERAL (
 		SELECT r.id FROM delivery_row r

@@ -16,6 +16,7 @@ type LaneState struct {
 	OpenedAt     time.Time // zero: it never was blocked
 	PausedUntil  time.Time // zero: not paused
 	PauseReason  string
+	Breaker      Breaker
 	Rows         map[Status]int64
 }
 
@@ -23,6 +24,7 @@ type LaneState struct {
 func (d *Deliveries) Lanes(ctx context.Context) ([]LaneState, error) {
 	rows, err := d.db.pool.Query(ctx, `
 		SELECT l.tenant_id, l.app, l.remote_account, l.blocked_at, l.blocked_code, l.opened_at, a.paused_until, coalesce(a.reason, ''),
+			`+breakerColumns+`,
 			coalesce((SELECT json_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM delivery_row r WHERE r.lane_id = l.id GROUP BY status) s), '{}')
 		FROM delivery_lane l
 		LEFT JOIN delivery_account a ON a.app = l.app AND a.remote_account = l.remote_account AND a.paused_until > now()
@@ -31,12 +33,13 @@ func (d *Deliveries) Lanes(ctx context.Context) ([]LaneState, error) {
 		return nil, fmt.Errorf("postgres: lanes: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s LaneState, err error) {
-		var blocked, opened, paused *time.Time
-		err = row.Scan(&s.Tenant, &s.App, &s.RemoteAccount, &blocked, &s.BlockedCode, &opened, &paused, &s.PauseReason, &s.Rows)
+		var blocked, opened, paused, broken *time.Time
+		columns := append([]any{&s.Tenant, &s.App, &s.RemoteAccount, &blocked, &s.BlockedCode, &opened, &paused, &s.PauseReason}, s.Breaker.columns(&broken)...)
+		err = row.Scan(append(columns, &s.Rows)...)
 		for _, t := range []struct {
 			from *time.Time
 			to   *time.Time
-		}{{blocked, &s.BlockedSince}, {opened, &s.OpenedAt}, {paused, &s.PausedUntil}} {
+		}{{blocked, &s.BlockedSince}, {opened, &s.OpenedAt}, {paused, &s.PausedUntil}, {broken, &s.Breaker.Since}} {
 			if t.from != nil {
 				*t.to = *t.from
 			}

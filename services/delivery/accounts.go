@@ -31,11 +31,10 @@ type accountState struct {
 	slots chan struct{} // one for each call in flight to it
 	// window is how much it may hold: it grows by one with each answer and is
 	// halved by each silence, so a dead account soon holds one row at a time.
-	window  int
-	limit   int       // held at most, by its rate and limits; 0 = none
-	until   time.Time // its rate is used up until then
-	breaker breaker
-	failed  time.Time // of the last halving: one burst of timeouts counts once
+	window int
+	limit  int       // held at most, by its rate and limits; 0 = none
+	until  time.Time // its rate is used up until then
+	failed time.Time // of the last halving: one burst of timeouts counts once
 }
 
 const (
@@ -110,10 +109,7 @@ func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []post
 		} else {
 			may = min(may, a.each+a.prefetch())
 		}
-		if s.breaker.halfOpen(now) {
-			may = min(may, 1)
-		}
-		if now.Before(s.until) || s.breaker.open(now) {
+		if now.Before(s.until) {
 			may = 0
 		}
 		free[id] = max(0, may-s.held)

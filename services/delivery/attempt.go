@@ -53,6 +53,8 @@ type attempt struct {
 	deadline   time.Time // by the monotonic clock; nothing is sent after it
 	began      time.Time
 	openedFor  time.Duration // how long before began the lane was opened; negative: it never was blocked
+	trial      time.Time     // the half-open lane's one call, until it is made; zero: none
+	probing    bool          // asks about the connection, whatever its breaker says
 
 	op       integration.Operation
 	wanted   []byte              // digest of the state, with references, before any merge

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -11,45 +12,147 @@ import (
 )
 
 func TestABreakerOpensAfterFailuresInARow(t *testing.T) {
-	var b breaker
+	b := newBreakers()
+	const lane, after = 7, 3
 	now := time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
+	fails := func() bool {
+		_, open := b.failed(lane, false, now, after)
+		return open
+	}
 	for i := range 2 {
-		if b.failed(now, 3, time.Second, 3*time.Second) {
+		if fails() {
 			t.Fatalf("open after %d failures", i+1)
 		}
 	}
-	b.answered()
-	for range 2 {
-		b.failed(now, 3, time.Second, 3*time.Second)
-	}
+	b.answered(lane)
+	fails()
+	fails()
 	// Two more after the window do not add to those before it.
 	now = now.Add(2 * breakerWindow)
-	for range 2 {
-		if b.failed(now, 3, time.Second, 3*time.Second) {
-			t.Fatal("failures of two windows were added")
-		}
+	if fails() || fails() {
+		t.Fatal("failures of two windows were added")
 	}
-	if !b.failed(now, 3, time.Second, 3*time.Second) || !b.open(now) || b.halfOpen(now) {
-		t.Fatalf("three in a row leave %+v", b)
+	if _, open := b.failed(lane+1, false, now, after); open {
+		t.Fatal("failures of two lanes were added")
 	}
-	for _, pause := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
-		if b.until.Sub(now) != pause {
-			t.Errorf("pause of %s, want %s", b.until.Sub(now), pause)
-		}
-		now = b.until
-		if b.open(now) || !b.halfOpen(now) {
-			t.Fatalf("after the pause it is %+v", b)
-		}
-		if !b.failed(now, 3, time.Second, 3*time.Second) {
-			t.Fatal("a failure when half open leaves it closed")
-		}
+	if !fails() {
+		t.Fatal("three in a row leave it closed")
 	}
-	if !b.answered() || b.open(now) || b.halfOpen(now) {
-		t.Errorf("an answer leaves %+v", b)
+	b.learn(lane, 1)
+	if !b.shut(lane) || b.shut(lane+1) {
+		t.Errorf("shut: %t, the other lane: %t", b.shut(lane), b.shut(lane+1))
+	}
+	if fails() {
+		t.Error("a call that was under way when it opened opened it once more")
+	}
+	if seen, open := b.failed(lane, true, now, after); !open || seen != 1 {
+		t.Errorf("the trial's failure opened it: %t, after %d openings", open, seen)
+	}
+	if !b.answered(lane) {
+		t.Error("an answer does not close it")
 	}
 }
 
-// TestAnAccountThatIsDownCostsItsRowsNoAttempts: with the breaker open nothing
+// TestOneProcessFindsOutForAll: a destination is down, one process finds out and
+// ends; another that starts afterwards makes no call to it, but delivers
+// elsewhere, and another tenant's connection to the same account is tried.
+func TestOneProcessFindsOutForAll(t *testing.T) {
+	r := newRig(t)
+	r.tune = func(c *Config, _ *Deps) {
+		c.BreakerAfter = 5
+		c.BreakerPause, c.BackoffMax = 30*time.Minute, time.Hour
+	}
+	r.shop.fault = func(e shopEntry) shopFault { return shopFault{cut: e.Account == "a-envoy"} }
+	for i := range 10 {
+		r.upsert(fmt.Sprint("R", i), 1)
+	}
+	stop := r.start()
+	r.broken("envoy", func(b postgres.Breaker) bool { return b.Open() })
+	stop()
+	before := r.shop.count()
+	for i := range 10 {
+		r.upsert(fmt.Sprint("S", i), 1)
+	}
+	r.start()
+	for i := range 20 {
+		r.consume(command("acme", fmt.Sprint("A", i), 1, record.VerbUpsert))
+		r.atShop(fmt.Sprint("A", i), 1)
+	}
+	if got := r.shop.count() - before; got != 20 {
+		t.Errorf("%d calls of the second process, want those to the account that is up: %+v", got, r.shop.entries()[before:])
+	}
+}
+
+// broken waits until a tenant's breaker stands so.
+func (r *rig) broken(tenant record.TenantID, want func(postgres.Breaker) bool) {
+	r.t.Helper()
+	r.eventually("the breaker stands as it should", func() (bool, string) {
+		lanes, err := r.rows.Lanes(context.Background())
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, l := range lanes {
+			if l.Tenant == tenant {
+				return want(l.Breaker), fmt.Sprintf("%+v", l.Breaker)
+			}
+		}
+		return false, "no lane"
+	})
+}
+
+// TestAHalfOpenBreakerLetsOneCallThroughOverAllProcesses: and with its answer
+// everything goes.
+func TestAHalfOpenBreakerLetsOneCallThroughOverAllProcesses(t *testing.T) {
+	r := newRig(t)
+	var down, hang atomic.Bool
+	down.Store(true)
+	released := make(chan struct{})
+	var trying, most atomic.Int64
+	r.shop.fault = func(e shopEntry) shopFault {
+		if e.Account != "a-envoy" || !down.Load() {
+			return shopFault{}
+		}
+		if !hang.Load() {
+			return shopFault{cut: true}
+		}
+		most.Store(max(most.Load(), trying.Add(1)))
+		<-released
+		trying.Add(-1)
+		return shopFault{}
+	}
+	r.tune = func(c *Config, _ *Deps) {
+		c.BreakerAfter, c.BreakerPause, c.BackoffMax = 5, 50*time.Millisecond, 50*time.Millisecond
+		c.Lease = time.Minute
+	}
+	const rows = 50
+	for i := range rows {
+		r.upsert(fmt.Sprint("R", i), 1)
+	}
+	stop := r.start()
+	r.broken("envoy", func(b postgres.Breaker) bool { return b.Openings > 2 })
+	stop()
+	hang.Store(true)
+	r.start()
+	r.start()
+	r.start()
+	r.eventually("a trial call is under way", func() (bool, string) { return trying.Load() > 0, fmt.Sprint(trying.Load()) })
+	for i := range 20 { // all processes look for due rows meanwhile
+		r.consume(command("acme", fmt.Sprint("A", i), 1, record.VerbUpsert))
+		r.atShop(fmt.Sprint("A", i), 1)
+	}
+	if got := most.Load(); got != 1 {
+		t.Errorf("%d calls at a time to a destination that is half open, want 1", got)
+	}
+	down.Store(false)
+	close(released)
+	for i := range rows {
+		r.atShop(fmt.Sprint("R", i), 1)
+	}
+	r.broken("envoy", func(b postgres.Breaker) bool { return b.Openings == 0 && b.Since.IsZero() })
+	r.inOrder()
+}
+
+// TestAnAccountThatIsDownCostsItsRowsFewAttempts: with the breaker open nothing
 // is tried but one call at a time, and all is delivered when the account is back.
 func TestAnAccountThatIsDownCostsItsRowsFewAttempts(t *testing.T) {
 	r := newRig(t)

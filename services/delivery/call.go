@@ -19,8 +19,8 @@ import (
 // errLeaseOver: too little of the lease is left for a call. Nothing was sent.
 var errLeaseOver = errors.New("the lease ends before a call would")
 
-// errAccountDown: the breaker opened since the row was claimed. Nothing was sent.
-var errAccountDown = fmt.Errorf("%w: its account is down", errLeaseOver)
+// errDown: the breaker opened since the row was claimed. Nothing was sent.
+var errDown = fmt.Errorf("%w: its destination is down", errLeaseOver)
 
 // caller makes calls over the attempt's connection.
 type caller struct{ a *attempt }
@@ -39,8 +39,8 @@ func (c *caller) Call(ctx context.Context, req integration.Request) (integration
 		return integration.Answer{}, errLeaseOver
 	}
 	defer release()
-	if a.s.accounts.shut(a.account(), a.s.deps.Clock()) {
-		return integration.Answer{}, errAccountDown
+	if a.trial.IsZero() && !a.probing && a.s.breakers.shut(a.row.Lane) {
+		return integration.Answer{}, errDown
 	}
 	// By the monotonic clock, just before the socket: a process that was frozen
 	// since its claim must not send.
@@ -51,7 +51,7 @@ func (c *caller) Call(ctx context.Context, req integration.Request) (integration
 	began := time.Now()
 	answer, err := s.deps.HTTP.Do(ctx, a.connection.BaseURL, req, s.deps.Credentials.Authorizer(a.connection, a.deliver.OAuth()))
 	s.metrics.callSeconds.WithLabelValues(a.row.App).Observe(time.Since(began).Seconds())
-	s.broke(a.account(), answer.Status, err)
+	a.broke(ctx, answer.Status, err)
 	if err != nil {
 		s.accounts.silent(a.account(), s.deps.Clock())
 		return integration.Answer{}, err

@@ -35,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		leasesLost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "fluxnex_delivery_leases_lost_total", Help: "Attempts that found their lease gone."}),
 		blocks:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_blocks_total", Help: "Lanes blocked by a dead credential."}, []string{"app"}),
 		breaks:         prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_breaks_total", Help: "Times a breaker opened, or opened again after a call that was to see."}, []string{"app"}),
-		breakers:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_open_breakers", Help: "Accounts this process leaves alone because they are down."}, []string{"app"}),
+		breakers:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_open_breakers", Help: "Lanes (a tenant's share of an account) that all processes leave alone because the destination is down; the same in each process."}, []string{"app"}),
 		published:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_published_total", Help: "Messages published from the outbox."}, []string{"kind"}),
 		standing:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_rows", Help: "Rows that are not done, by where they stand."}, []string{"tenant", "target", "status"}),
 		oldest:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluxnex_delivery_oldest_undelivered_age_seconds", Help: "Age of the oldest change not yet applied, by where its row stands; status pending is ready, sending and backoff."}, []string{"tenant", "target", "status"}),

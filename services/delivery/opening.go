@@ -85,6 +85,7 @@ func (s *Service) probe(ctx context.Context, l postgres.BlockedLane, connection 
 	if a.deliver == nil {
 		return nil
 	}
+	a.probing = true
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	remote, err := a.deliver.Probe(ctx, a.caller(), a.op.Account)

@@ -41,6 +41,10 @@ func (s *Service) schedule(ctx, work context.Context) error {
 					s.accounts.give(a.account())
 					s.nudge()
 				}()
+				if !a.trial.IsZero() {
+					s.try(ctx, work, a)
+					return
+				}
 				a.run(ctx, work)
 			})
 		}
@@ -73,7 +77,12 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	connections := map[int32]*controlplane.Connection{}
 	opened := map[int32]time.Duration{}
 	open := lanes[:0]
+	var halfOpen []postgres.Lane
 	for _, l := range lanes {
+		s.breakers.learn(l.ID, l.Breaker.Openings)
+		if l.Breaker.Open() {
+			continue
+		}
 		c := laneConnection(snapshot, l.LaneKey)
 		if c == nil {
 			continue
@@ -88,9 +97,25 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 			hold = int(slow)
 		}
 		s.accounts.limit(account{l.App, l.RemoteAccount}, hold)
+		if l.Breaker.HalfOpen() {
+			halfOpen = append(halfOpen, l)
+			continue
+		}
 		open = append(open, l)
 	}
-	quotas := s.accounts.quotas(open, room, s.deps.Clock())
+	trials, err := s.trials(ctx, halfOpen)
+	defer func() {
+		for lane, trial := range trials {
+			s.dropTrial(ctx, lane, trial)
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	quotas := s.accounts.quotas(open, room-len(trials), s.deps.Clock())
+	for lane := range trials {
+		quotas = append(quotas, postgres.Quota{Lane: lane, Limit: 1, Trial: true})
+	}
 	if len(quotas) == 0 {
 		return nil, nil
 	}
@@ -109,6 +134,8 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	for i, r := range rows {
 		attempts[i] = s.newAttempt(r, snapshot, connections[r.Lane], began.Add(s.cfg.Lease-s.cfg.Margin))
 		attempts[i].openedFor = opened[r.Lane]
+		attempts[i].trial = trials[r.Lane]
+		delete(trials, r.Lane)
 		s.accounts.take(attempts[i].account(), 1)
 	}
 	return attempts, s.resolveReferences(ctx, attempts)

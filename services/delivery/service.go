@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,9 +43,9 @@ type Config struct {
 	// can be left out is waited for [60s].
 	ReferenceGrace time.Duration
 	OptionalWait   time.Duration
-	// BreakerAfter is how many calls to an account in a row fail before its rows
-	// are left alone for BreakerPause, twice that after each further failure, at
-	// most BackoffMax or 30 s [10, 1s].
+	// BreakerAfter is how many calls of a lane in a row fail in one process before
+	// its rows are left alone by all for BreakerPause, twice that after each further
+	// failure, at most BackoffMax or 30 s [10, 1s].
 	BreakerAfter int
 	BreakerPause time.Duration
 	// Poll is how often due rows are looked for when nothing told of any [100ms].
@@ -143,9 +144,11 @@ type Service struct {
 	metrics  *metrics
 	consumer *consumer
 	accounts *accounts
+	breakers *breakers
 	store    *batcher[postgres.Stored, bool]
 	finish   *batcher[postgres.Finished, bool]
 	wake     chan struct{} // rows may be due
+	trialing atomic.Int64  // attempts under way with a lane's trial call
 	probes   sync.WaitGroup
 
 	probingMu sync.Mutex
@@ -165,6 +168,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, log: deps.Log,
 		metrics:  newMetrics(deps.Registerer),
 		accounts: newAccounts(cfg.InFlight),
+		breakers: newBreakers(),
 		wake:     make(chan struct{}, 1),
 		probing:  map[int32]bool{},
 	}

@@ -39,6 +39,9 @@ func (s *Service) look(ctx context.Context, gauges bool) error {
 	if woken > 0 {
 		s.nudge()
 	}
+	if err := s.lookAtBreakers(ctx); err != nil {
+		return err
+	}
 	if err := s.unblock(ctx); err != nil {
 		return err
 	}
