@@ -23,7 +23,7 @@ type connectionJSON struct {
 	RemoteAccount string                    `json:"remote_account"`
 	Auth          controlplane.AuthKind     `json:"auth"`
 	Version       int64                     `json:"version"`
-	State         string                    `json:"state"` // open, blocked, paused
+	State         string                    `json:"state"` // open, blocked, paused, down
 	Since         *time.Time                `json:"since,omitempty"`
 	Until         *time.Time                `json:"until,omitempty"`
 	Code          string                    `json:"code,omitempty"`
@@ -35,7 +35,7 @@ func newConnectionListCommand(e *environment) *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "Show each connection: open, blocked or paused, and what stands before it",
+		Short: "Show each connection: open, blocked, paused or down, and what stands before it",
 		Args:  withArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return e.showConnections(c.Context(), out, tenant, "")
@@ -50,7 +50,7 @@ func newConnectionStatusCommand(e *environment) *cobra.Command {
 	var out output
 	c := &cobra.Command{
 		Use:   "status TENANT NAME",
-		Short: "Show one connection: open, blocked or paused, and what stands before it",
+		Short: "Show one connection: open, blocked, paused or down, and what stands before it",
 		Args:  withArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.showConnections(c.Context(), out, args[0], args[1])
@@ -93,6 +93,8 @@ func (c *connectionJSON) said() string {
 		return fmt.Sprintf("blocked since %s (%s): `fluxnex connection reauthorize`", clock(*c.Since), c.Code)
 	case "paused":
 		return fmt.Sprintf("paused until %s (%s)", clock(*c.Until), c.Code)
+	case "down":
+		return fmt.Sprintf("down since %s (%s), tried again at %s", clock(*c.Since), c.Code, clock(*c.Until))
 	}
 	return c.State
 }
@@ -138,6 +140,9 @@ func stateOf(c *controlplane.Connection, lane *postgres.LaneState) connectionJSO
 		out.State, out.Code, out.Since = "blocked", lane.BlockedCode, &lane.BlockedSince
 	case !lane.PausedUntil.IsZero():
 		out.State, out.Code, out.Until = "paused", lane.PauseReason, &lane.PausedUntil
+	case lane.Breaker.Openings > 0:
+		until := time.Now().Add(lane.Breaker.Left)
+		out.State, out.Code, out.Since, out.Until = "down", lane.Breaker.Code, &lane.Breaker.Since, &until
 	}
 	return out
 }
