@@ -60,7 +60,41 @@ func producing(linger time.Duration) []kgo.Opt {
 // overstays deadlines by seconds. The error is then Unknown: some events may
 // have been written, or may still be. Events of one record keep their order.
 func (b *Inbox) Send(ctx context.Context, events []record.GatewayEvent, headers []Header) ([]Position, error) {
-	msgs := make([]*kgo.Record, len(events))
+	recs, err := b.records(events, headers)
+	if err != nil {
+		return nil, err
+	}
+	if err := produce(ctx, b.cl, recs); err != nil {
+		return nil, err
+	}
+	out := make([]Position, len(recs))
+	for i, r := range recs {
+		out[i] = Position{Partition: r.Partition, Offset: r.Offset}
+	}
+	return out, nil
+}
+
+// Start is Send for a caller that keeps its own time: it never waits. done is
+// called once, from another goroutine or from this one, with nil or an Unknown
+// error when the last event is acknowledged or given up, which may be long after
+// nobody wants to know any more. Of ctx only the values are used. The events'
+// memory is the caller's again when Start returns.
+func (b *Inbox) Start(ctx context.Context, events []record.GatewayEvent, headers []Header, done func(error)) {
+	recs, err := b.records(events, headers)
+	if err != nil {
+		done(err)
+		return
+	}
+	start(ctx, b.cl, recs, func(err error) {
+		if err != nil {
+			err = unacked(err)
+		}
+		done(err)
+	})
+}
+
+func (b *Inbox) records(events []record.GatewayEvent, headers []Header) ([]*kgo.Record, error) {
+	out := make([]*kgo.Record, len(events))
 	for i := range events {
 		e := &events[i]
 		value, err := b.encode(make([]byte, 0, len(e.Payload)+512), e)
@@ -68,14 +102,7 @@ func (b *Inbox) Send(ctx context.Context, events []record.GatewayEvent, headers 
 			return nil, fmt.Errorf("encode gateway event %s: %w", e.GatewayID, err)
 		}
 		m := Message{Topic: b.topic, Key: []byte(e.Key()), Value: value, Headers: headers}
-		msgs[i] = m.kgo()
-	}
-	if err := produce(ctx, b.cl, msgs); err != nil {
-		return nil, err
-	}
-	out := make([]Position, len(msgs))
-	for i, r := range msgs {
-		out[i] = Position{Partition: r.Partition, Offset: r.Offset}
+		out[i] = m.kgo()
 	}
 	return out, nil
 }
@@ -84,36 +111,18 @@ func (b *Inbox) Send(ctx context.Context, events []record.GatewayEvent, headers 
 func (b *Inbox) Close() { b.cl.Close() }
 
 // produce hands records to the client and waits for all acknowledgements, but
-// no longer than ctx. The client gets a context of its own: a caller that goes
-// away must not take records with it that it has already promised to others.
-// On an error the records still belong to the client: do not read them.
-func produce(ctx context.Context, cl *kgo.Client, msgs []*kgo.Record) error {
-	if len(msgs) == 0 {
-		return nil
-	}
-	var left atomic.Int64
-	left.Store(int64(len(msgs)))
-	var first atomic.Pointer[error]
-	done := make(chan struct{})
-	promise := func(_ *kgo.Record, err error) {
-		if err != nil {
-			first.CompareAndSwap(nil, &err)
-		}
-		if left.Add(-1) == 0 {
-			close(done)
-		}
-	}
-	detached := context.WithoutCancel(ctx)
-	for _, m := range msgs {
-		cl.TryProduce(detached, m, promise)
-	}
+// no longer than ctx. On an error the records still belong to the client: do not
+// read them.
+func produce(ctx context.Context, cl *kgo.Client, recs []*kgo.Record) error {
+	done := make(chan error, 1)
+	start(ctx, cl, recs, func(err error) { done <- err })
 	timer := time.NewTimer(sendDeadline)
 	defer timer.Stop()
 	var cause error
 	select {
-	case <-done:
-		if err := first.Load(); err != nil {
-			return unacked(*err)
+	case err := <-done:
+		if err != nil {
+			return unacked(err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -122,6 +131,41 @@ func produce(ctx context.Context, cl *kgo.Client, msgs []*kgo.Record) error {
 		cause = fmt.Errorf("no acknowledgement within %s", sendDeadline)
 	}
 	return unacked(cause)
+}
+
+// start hands records to the client, which calls done with the first error once
+// it is through with all of them. The client gets a context of its own: a caller
+// that goes away must not take records with it that it has already promised to
+// others.
+func start(ctx context.Context, cl *kgo.Client, recs []*kgo.Record, done func(error)) {
+	if len(recs) == 0 {
+		done(nil)
+		return
+	}
+	detached := context.WithoutCancel(ctx)
+	if len(recs) == 1 { // as nearly always
+		cl.TryProduce(detached, recs[0], func(_ *kgo.Record, err error) { done(err) })
+		return
+	}
+	var left atomic.Int64
+	left.Store(int64(len(recs)))
+	var first atomic.Pointer[error]
+	promise := func(_ *kgo.Record, err error) {
+		if err != nil {
+			first.CompareAndSwap(nil, &err)
+		}
+		if left.Add(-1) > 0 {
+			return
+		}
+		if failed := first.Load(); failed != nil {
+			done(*failed)
+			return
+		}
+		done(nil)
+	}
+	for _, r := range recs {
+		cl.TryProduce(detached, r, promise)
+	}
 }
 
 // unacked is Unknown because an unacknowledged record may still appear.

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,17 +86,25 @@ type memoryInbox struct {
 	before  func(ctx context.Context) error
 }
 
-func (m *memoryInbox) Send(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) ([]kafka.Position, error) {
+func (m *memoryInbox) Start(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header, done func(error)) {
+	kept := slices.Clone(events)
+	for i := range kept {
+		kept[i].Payload = slices.Clone(kept[i].Payload) // the caller's again when Start returns
+	}
+	go func() { done(m.keep(ctx, kept, headers)) }()
+}
+
+func (m *memoryInbox) keep(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) error {
 	if m.before != nil {
 		if err := m.before(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events = append(m.events, events...)
 	m.headers = append(m.headers, headers)
-	return make([]kafka.Position, len(events)), nil
+	return nil
 }
 
 func (m *memoryInbox) all() []record.GatewayEvent {
@@ -125,7 +134,7 @@ type bed struct {
 	now      time.Time
 }
 
-func hash(s string) string {
+func digestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
 }
@@ -145,7 +154,7 @@ func newBed(t *testing.T, changes ...change) *bed {
 	connection := controlplane.Connection{
 		Tenant: "envoy", Name: "Lines", App: "lines", RemoteAccount: organization, Version: 3,
 		Webhook: controlplane.WebhookAuth{
-			SecretHashes: []string{hash(key), hash(oldKey)}, SigningSecrets: []string{"webhook_signing_1", "webhook_signing_2"},
+			SecretHashes: []string{digestOf(key), digestOf(oldKey)}, SigningSecrets: []string{"webhook_signing_1", "webhook_signing_2"},
 			Organization: organization,
 		},
 	}
@@ -155,8 +164,8 @@ func newBed(t *testing.T, changes ...change) *bed {
 	snapshot := controlplane.NewSnapshot(1, b.now, []controlplane.Tenant{tenant, {ID: "other", Slug: "other"}, {ID: "off", Slug: "off", Disabled: true}},
 		[]controlplane.Connection{
 			connection,
-			{Tenant: "other", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{hash("planted-other-key")}}},
-			{Tenant: "off", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{hash(key)}}},
+			{Tenant: "other", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{digestOf("planted-other-key")}}},
+			{Tenant: "off", Name: "Lines", App: "lines", Webhook: controlplane.WebhookAuth{SecretHashes: []string{digestOf(key)}}},
 		}, nil, nil)
 	g, err := New(cfg, Deps{
 		Config: func() *controlplane.Snapshot { return snapshot }, Webhooks: map[string]integration.Webhook{"lines": lines{}},

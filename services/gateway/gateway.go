@@ -35,10 +35,11 @@ const (
 	defaultWebhooksPerSecond = 200
 )
 
-// Inbox persists events on the gateway topic. Send returns nil only after all
-// of them are acknowledged; after an error some may still have been written.
+// Inbox persists events on the gateway topic. Start does not wait and does not
+// heed a cancelled context; done gets nil only after all events are
+// acknowledged, and after an error some may still have been written.
 type Inbox interface {
-	Send(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) ([]kafka.Position, error)
+	Start(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header, done func(error))
 }
 
 // SigningSecrets reads a connection's stored Standard Webhooks secret.

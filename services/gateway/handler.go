@@ -136,10 +136,7 @@ func (g *Gateway) send(ctx context.Context, events []record.GatewayEvent, header
 		return nil
 	}
 	done := make(chan error, 1)
-	go func() {
-		_, err := g.deps.Inbox.Send(ctx, events, headers)
-		done <- err
-	}()
+	g.deps.Inbox.Start(ctx, events, headers, func(err error) { done <- err })
 	select {
 	case err := <-done:
 		return err

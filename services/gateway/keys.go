@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
@@ -39,7 +37,7 @@ type keyOwner struct {
 
 type keyEntry struct {
 	version int64
-	keys    []*standardwebhooks.Webhook
+	keys    []*signingKey
 	err     error
 	retryAt time.Time
 }
@@ -49,7 +47,7 @@ func newKeyCache(secrets SigningSecrets, now func() time.Time) *keyCache {
 }
 
 // of returns the keys of a connection's signing secrets; none if it has none.
-func (c *keyCache) of(ctx context.Context, connection *controlplane.Connection) ([]*standardwebhooks.Webhook, error) {
+func (c *keyCache) of(ctx context.Context, connection *controlplane.Connection) ([]*signingKey, error) {
 	if len(connection.Webhook.SigningSecrets) == 0 {
 		return nil, nil
 	}
@@ -70,13 +68,13 @@ func (c *keyCache) of(ctx context.Context, connection *controlplane.Connection) 
 	return entry.keys, entry.err
 }
 
-func (c *keyCache) read(ctx context.Context, connection *controlplane.Connection) ([]*standardwebhooks.Webhook, error) {
+func (c *keyCache) read(ctx context.Context, connection *controlplane.Connection) ([]*signingKey, error) {
 	if c.secrets == nil {
 		return nil, errors.New("signing secrets cannot be read by this process")
 	}
 	ctx, cancel := context.WithTimeout(ctx, keyReadTimeout)
 	defer cancel()
-	var keys []*standardwebhooks.Webhook
+	var keys []*signingKey
 	for _, field := range connection.Webhook.SigningSecrets {
 		text, err := c.secrets.SigningSecret(ctx, connection.Tenant, connection.Name, field)
 		if err != nil {
@@ -86,11 +84,7 @@ func (c *keyCache) read(ctx context.Context, connection *controlplane.Connection
 		if err != nil || len(key) < minSigningKeyBytes {
 			return nil, fmt.Errorf("signing secret %s of connection %q is not whsec_ and base64 of at least %d bytes; apply a new one", field, connection.Name, minSigningKeyBytes)
 		}
-		verifier, err := standardwebhooks.NewWebhookRaw(key)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, verifier)
+		keys = append(keys, newSigningKey(key))
 	}
 	return keys, nil
 }
