@@ -38,6 +38,8 @@ type sums struct {
 	mu      sync.Mutex
 	settled map[record.Key]string
 	failing bool // Settle fails
+	// onSettle sees what is settled, where a test looks at that.
+	onSettle func(changes []Change)
 }
 
 func (s *sums) Begin(_ context.Context, batch []Record) (Work, error) {
@@ -53,6 +55,9 @@ func (s *sums) Settle(_ context.Context, changes []Change) error {
 	defer s.mu.Unlock()
 	if s.failing {
 		return errors.New("cannot settle")
+	}
+	if s.onSettle != nil {
+		s.onSettle(changes)
 	}
 	for _, c := range changes {
 		s.settled[c.Key] = string(c.Value)

@@ -204,7 +204,10 @@ func TestATenantThatIsDisabledMeanwhileIsNotSentFor(t *testing.T) {
 	r.upsert("A", 1)
 	r.start()
 	<-prepared
-	r.status("envoy", "A", postgres.StatusReady)
+	r.eventually("the row is given back, or was sent", func() (bool, string) {
+		rows, err := r.rows.Of(context.Background(), "envoy", "revenova:A")
+		return err == nil && len(rows) == 1 && (rows[0].Status == postgres.StatusReady || rows[0].Status == postgres.StatusDone), fmt.Sprintf("%+v, %v", rows, err)
+	})
 	if got := r.shop.entries(); len(got) != 0 {
 		t.Errorf("sent for a disabled tenant: %+v", got)
 	}

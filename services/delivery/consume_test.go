@@ -71,6 +71,36 @@ func TestTwoConsumersOfOnePartitionDoNotBothAdvance(t *testing.T) {
 	}
 }
 
+// A consumer that was slow stores its batch after another one took its partition
+// and went on.
+func TestALateConsumerDoesNotTakeTheOffsetBack(t *testing.T) {
+	r := newRig(t)
+	late, other := r.service().consumer, r.service().consumer
+	batch := func(from, to int) (out []kafka.Record) {
+		for i := from; i < to; i++ {
+			out = append(out, r.record(int64(i), command("envoy", "A", i+1, record.VerbUpsert)))
+		}
+		return out
+	}
+	if err := other.handle(t.Context(), batch(0, 2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*consumer{late, other} {
+		if _, err := c.startOffsets(t.Context(), outbound, []int32{0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.handle(t.Context(), batch(2, 9)); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.handle(t.Context(), batch(2, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.storedOffset(); got != 9 {
+		t.Errorf("the late consumer took the offset from 9 to %d", got)
+	}
+}
+
 func TestARestoredDatabaseIsReadAgainFromItsOffset(t *testing.T) {
 	r := newRig(t)
 	c := r.service().consumer

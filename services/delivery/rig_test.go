@@ -261,6 +261,9 @@ func (r *rig) atShop(id string, seq int) {
 	r.t.Helper()
 	r.eventually(fmt.Sprintf("%s ends at %d", id, seq), func() (bool, string) {
 		got := r.shop.of("revenova:" + id)
+		if len(got) > 1 {
+			r.t.Fatalf("%s is there %d times, which nothing mends: %+v, ledger %+v", id, len(got), got, r.shop.entries())
+		}
 		return len(got) == 1 && got[0].Seq == seq, fmt.Sprintf("%+v, ledger %+v", got, r.shop.entries())
 	})
 }

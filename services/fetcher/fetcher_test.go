@@ -297,6 +297,26 @@ func TestManyRequestsOfOneRecordAreOneFetch(t *testing.T) {
 	}
 }
 
+// While the answer is under way the record is under a lease: another process that
+// looks for work finds the next one only.
+func TestWhileOneProcessAsksNobodyElseDoes(t *testing.T) {
+	r := newRig(t)
+	r.tms.hold = make(chan struct{})
+	s := r.start(time.Millisecond)
+	r.start(time.Millisecond)
+	r.ask(s, request("a", record.FetchMissing))
+	<-r.tms.arrived
+	r.ask(s, request("b", record.FetchMissing))
+	<-r.tms.arrived
+	close(r.tms.hold)
+	r.answers(2)
+	for _, id := range []string{"a", "b"} {
+		if n := r.tms.times(id); n != 1 {
+			t.Errorf("the source was asked for %s %d times", id, n)
+		}
+	}
+}
+
 func TestARecordThatCameByItselfIsNotAskedFor(t *testing.T) {
 	r := newRig(t)
 	r.known[record.KeyOf("envoy", "tms:here")] = true

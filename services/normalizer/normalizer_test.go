@@ -71,6 +71,29 @@ func TestAnInvoiceWaitsForItsLoadAndGoesOnByItself(t *testing.T) {
 	}
 }
 
+// A record waits with whatever its newest state is: nothing of an older one is
+// kept that could go on instead, in whatever order the parents come.
+func TestAWaitingRecordGoesOnWithItsNewestState(t *testing.T) {
+	const load2 = "a0L5g000000BbbBEAS"
+	b := newBench(t)
+	b.know(anAccount())
+	b.put(anInvoice())
+	b.put(replica(invoice, typeInvoice, "Name=INV-1", "rtms__Load__c="+load2, "rtms__Invoice_Status__c=Approved", "rtms__Invoice_Total__c=250.00"))
+	b.wants(invoice, record.StatusWaiting, "missing_parent")
+	newest := func(after string) {
+		t.Helper()
+		b.wake(invoice)
+		c := b.wants(invoice, record.StatusReady, "")
+		if v := value[canonical.Invoice](t, c, canonical.TMSInvoice); v.Total.String() != "250.00" || v.LoadNumber != "L-"+load2 {
+			t.Errorf("after %s came it is %s of load %s, want the newer 250.00 of L-%s", after, v.Total, v.LoadNumber, load2)
+		}
+	}
+	b.know(aLoad(load2))
+	newest("the load it needs")
+	b.know(aLoad(load1))
+	newest("the load it needed before")
+}
+
 func TestALoadInTheSameBatchIsSeen(t *testing.T) {
 	b := newBench(t)
 	b.know(anAccount())

@@ -459,3 +459,36 @@ func TestChildrenWakeOnlyIfTheFieldsTheyUsedChanged(t *testing.T) {
 		t.Errorf("a changed bill-to woke %d children", len(b.inbox))
 	}
 }
+
+// A parent that the source does not have is no silence: it is a state, and its
+// children hear of it like of any other.
+func TestAParentThatIsGoneWakesItsChildren(t *testing.T) {
+	for name, gone := range map[string]func(*bench) record.GatewayEvent{
+		"absent": func(b *bench) record.GatewayEvent {
+			e := b.event(record.OriginFetch, "", "")
+			e.Outcome, e.Detail = record.OutcomeAbsent, "HTTP 404"
+			return e
+		},
+		"failed": func(b *bench) record.GatewayEvent {
+			e := b.event(record.OriginFetch, "", "")
+			e.Outcome, e.Detail = record.OutcomeFailed, "HTTP 403"
+			return e
+		},
+		"deleted": func(b *bench) record.GatewayEvent {
+			b.send(b.account(record.OriginWebhook, "01", "Name=Acme"))
+			app, _ := integrations.Lookup("revenova")
+			b.users[key(acme)][key("invoice")] = record.Digest(b.state(acme), app.Normalize.Used("sf_account"))
+			b.inbox = nil
+			return b.deletion(5)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.users[key(acme)] = map[record.Key]string{key("invoice"): record.MissingParent}
+			b.send(gone(b))
+			if len(b.inbox) != 1 || b.inbox[0].Key() != key("invoice") || b.inbox[0].Origin != record.OriginWake {
+				t.Errorf("the parent is %s and woke %+v, want the one child", b.state(acme).Presence, b.inbox)
+			}
+		})
+	}
+}
