@@ -27,7 +27,8 @@ func parseJSON(doc string) (gjson.Result, error) {
 	if !utf8.ValidString(doc) {
 		return gjson.Result{}, fmt.Errorf("%w: not UTF-8", errJSON)
 	}
-	c := jsonChecker{doc: doc}
+	var room [64]seenName
+	c := jsonChecker{doc: doc, names: room[:0]}
 	c.space()
 	if err := c.value(0); err != nil {
 		return gjson.Result{}, err
@@ -43,7 +44,13 @@ type jsonChecker struct {
 	doc    string
 	pos    int
 	values int
+	// The names of the objects around pos, the innermost one's last.
+	names []seenName
 }
+
+// seenName is a name by its hash and where it stands: hashes next to each other
+// tell the few dozen names of an object apart faster than a map.
+type seenName struct{ hash, at uint32 }
 
 func (c *jsonChecker) fail(format string, args ...any) error {
 	return fmt.Errorf("%w at byte %d: %s", errJSON, c.pos, fmt.Sprintf(format, args...))
@@ -96,19 +103,21 @@ func (c *jsonChecker) object(depth int) error {
 		c.pos++
 		return nil
 	}
-	// Room for a usual object, on the stack.
-	var hashes [48]uint32
-	var listed [48]string
-	names := nameSet{hashes: hashes[:0], names: listed[:0]}
+	outside := len(c.names)
+	var many map[string]struct{} // the names folded, once there are more than maxListed
 	for {
 		if c.peek() != '"' {
 			return c.fail("no name of a member")
 		}
+		at := c.pos
 		name, err := c.text()
 		if err != nil {
 			return err
 		}
-		if names.has(name) {
+		if many == nil && len(c.names)-outside == maxListed {
+			many = c.folded(outside)
+		}
+		if many != nil && had(many, name) || many == nil && c.had(outside, name, at) {
 			return c.fail("name %.80q twice in one object", name)
 		}
 		c.space()
@@ -127,6 +136,7 @@ func (c *jsonChecker) object(depth int) error {
 			c.space()
 		case '}':
 			c.pos++
+			c.names = c.names[:outside]
 			return nil
 		default:
 			return c.fail("no , or } after a member")
@@ -134,58 +144,63 @@ func (c *jsonChecker) object(depth int) error {
 	}
 }
 
-// nameSet finds a name that comes a second time, in any case. An object has a
-// few dozen names, which hashes next to each other tell apart faster than a map.
-type nameSet struct {
-	hashes []uint32
-	names  []string
-	many   map[string]struct{} // folded; once there are more than maxListed
-}
-
 const maxListed = 256
 
-// has adds name and reports whether it was there.
-func (s *nameSet) has(name string) bool {
-	if s.many != nil {
-		folded := foldName(name)
-		_, twice := s.many[folded]
-		s.many[folded] = struct{}{}
-		return twice
-	}
+// had adds the name at a place and reports whether the object whose names begin
+// at outside had it before, in any case.
+func (c *jsonChecker) had(outside int, name string, at int) bool {
 	h := foldHash(name)
-	for i, other := range s.hashes {
-		if other == h && foldName(s.names[i]) == foldName(name) {
+	for _, seen := range c.names[outside:] {
+		if seen.hash == h && foldName(c.nameAt(seen)) == foldName(name) {
 			return true
 		}
 	}
-	s.hashes, s.names = append(s.hashes, h), append(s.names, name)
-	if len(s.names) > maxListed {
-		s.many = make(map[string]struct{}, 2*maxListed)
-		for _, n := range s.names {
-			s.many[foldName(n)] = struct{}{}
-		}
-	}
+	c.names = append(c.names, seenName{h, uint32(at)}) //nolint:gosec // a body is shorter than 4 GB
 	return false
 }
 
-// foldHash is equal for names that are equal when folded (FNV-1a).
+func (c *jsonChecker) nameAt(seen seenName) string {
+	again := jsonChecker{doc: c.doc, pos: int(seen.at)}
+	name, _ := again.text() // was read before
+	return name
+}
+
+// folded are the names of an object with too many of them for a list.
+func (c *jsonChecker) folded(outside int) map[string]struct{} {
+	out := make(map[string]struct{}, 2*maxListed)
+	for _, seen := range c.names[outside:] {
+		out[foldName(c.nameAt(seen))] = struct{}{}
+	}
+	return out
+}
+
+func had(many map[string]struct{}, name string) bool {
+	folded := foldName(name)
+	_, twice := many[folded]
+	many[folded] = struct{}{}
+	return twice
+}
+
+// foldHash is equal for names that are equal when folded. It looks at both ends
+// of a name: in between, the names of an object differ least.
 func foldHash(name string) uint32 {
-	const offset, prime = 2166136261, 16777619
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
 			name = foldName(name)
 			break
 		}
 	}
-	h := uint32(offset)
-	for i := range len(name) {
-		b := name[i]
-		if b >= 'A' && b <= 'Z' {
-			b |= 0x20
+	const lower, prime = 0x20 * eachByte, 0x9E3779B97F4A7C15
+	var head, tail uint64
+	if n := len(name); n >= 8 {
+		head, tail = eight(name, 0), eight(name, n-8)
+	} else {
+		for i := range n {
+			head = head<<8 | uint64(name[i])
 		}
-		h = (h ^ uint32(b)) * prime
 	}
-	return h
+	h := ((head|lower)*prime ^ (tail | lower) + uint64(len(name))) * prime
+	return uint32(h >> 32) //nolint:gosec // the upper half
 }
 
 // foldName agrees with strings.EqualFold.
@@ -259,6 +274,7 @@ func (c *jsonChecker) text() (string, error) {
 	c.pos++
 	escaped := false
 	for {
+		c.pos += plain(c.doc, c.pos)
 		if c.pos >= len(c.doc) {
 			return "", c.fail("a string does not end")
 		}

@@ -3,6 +3,7 @@ package revenova
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -26,10 +27,12 @@ func splitJSON(body string) (integration.Delivery, error) {
 		}
 		return d, nil
 	}
-	if soap, ok := wrappedSOAP(membersOf(root)); ok {
+	var room [usualMembers]namedValue
+	m := membersInto(room[:0], root)
+	if soap, ok := wrappedSOAP(m); ok {
 		return splitSOAP(soap)
 	}
-	if !root.IsObject() || !splitItem(root, &d, 0) {
+	if !root.IsObject() || !splitObject(root, m, &d, 0) {
 		return d, errNotOurs
 	}
 	return d, nil
@@ -63,7 +66,10 @@ func splitItem(item gjson.Result, d *integration.Delivery, depth int) bool {
 	if !item.IsObject() || depth > 4 {
 		return false
 	}
-	m := membersOf(item)
+	return splitObject(item, membersOf(item), d, depth)
+}
+
+func splitObject(item gjson.Result, m members, d *integration.Delivery, depth int) bool {
 	if m.get("ChangeEventHeader").IsObject() {
 		return splitCDC(item, "", d)
 	}
@@ -121,19 +127,24 @@ func member(obj gjson.Result, name string) gjson.Result {
 
 // members are those of an object that is asked for many of them: each search of
 // the text itself would walk over everything that is nested in it.
-type members []struct {
-	local string // without its prefix
-	value gjson.Result
+type members []namedValue
+
+type namedValue struct {
+	quoted string // the name as it is written
+	local  string // without its prefix
+	value  gjson.Result
 }
 
-func membersOf(obj gjson.Result) members {
-	out := make(members, 0, 8)
+// usualMembers is room for what surrounds the fields of a record.
+const usualMembers = 4
+
+func membersOf(obj gjson.Result) members { return membersInto(make(members, 0, 2*usualMembers), obj) }
+
+// membersInto uses the room that the caller has.
+func membersInto(out members, obj gjson.Result) members {
 	if obj.IsObject() {
 		obj.ForEach(func(key, value gjson.Result) bool {
-			out = append(out, struct {
-				local string
-				value gjson.Result
-			}{localName(key.String()), value})
+			out = append(out, namedValue{key.Raw, localName(key.String()), value})
 			return true
 		})
 	}
@@ -165,29 +176,25 @@ func localName(name string) string {
 	return name[strings.LastIndexByte(name, ':')+1:]
 }
 
-// withoutMember cuts a member out of an object's text; the rest stays verbatim.
-func withoutMember(obj gjson.Result, drop func(name string) bool) string {
-	dropped := false
-	obj.ForEach(func(key, _ gjson.Result) bool {
-		dropped = drop(key.String())
-		return !dropped
-	})
-	if !dropped {
+// without is the text of the object that m are the members of, without those to
+// drop by their local names; the rest stays verbatim.
+func (m members) without(obj gjson.Result, drop func(local string) bool) string {
+	if !slices.ContainsFunc(m, func(v namedValue) bool { return drop(v.local) }) {
 		return obj.Raw
 	}
 	var b strings.Builder
 	b.WriteByte('{')
-	obj.ForEach(func(key, value gjson.Result) bool {
-		if !drop(key.String()) {
-			if b.Len() > 1 {
-				b.WriteByte(',')
-			}
-			b.WriteString(key.Raw)
-			b.WriteByte(':')
-			b.WriteString(value.Raw)
+	for _, v := range m {
+		if drop(v.local) {
+			continue
 		}
-		return true
-	})
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(v.quoted)
+		b.WriteByte(':')
+		b.WriteString(v.value.Raw)
+	}
 	b.WriteByte('}')
 	return b.String()
 }

@@ -15,7 +15,7 @@ import (
 // or everything in one flat object. False means it is none of them.
 func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 	if isFlat(m) {
-		payload := withoutMember(root, isSessionName)
+		payload := m.without(root, isSessionName)
 		d.Events = append(d.Events, integration.Event{
 			LocalID: normalID(m.squashed("objectid").String()),
 			EventID: m.squashed("messageid").String(),
@@ -29,10 +29,12 @@ func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 	}
 	d.Organization = normalID(organization)
 	for _, n := range nodes {
-		e := integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: []byte(withoutMember(n, isSessionName))}
-		if objects := list(member(n, "sobject")); len(objects) == 1 {
+		var room [usualMembers]namedValue
+		in := membersInto(room[:0], n)
+		e := integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: []byte(in.without(n, isSessionName))}
+		if objects := list(in.get("sobject")); len(objects) == 1 {
 			e.LocalID = normalID(scalar(member(objects[0], "id")))
-			e.EventID = scalar(member(n, "id"))
+			e.EventID = scalar(in.get("id"))
 		}
 		d.Events = append(d.Events, e)
 	}
@@ -94,7 +96,7 @@ func list(v gjson.Result) []gjson.Result {
 // scalar is the text of an element.
 func scalar(v gjson.Result) string { return fieldOf("", v).Value }
 
-func isSessionName(name string) bool { return squash(localName(name)) == "sessionid" }
+func isSessionName(local string) bool { return squash(local) == "sessionid" }
 
 // isFlat recognises {type, object_id, message_id, <fields>}.
 func isFlat(m members) bool {

@@ -41,10 +41,21 @@ func nextSession(body string, at int) (i, n int) {
 	for at >= 0 {
 		found := -1
 		for look := at + len(word) - 1; look < len(body) && found < 0; look += len(word) {
-			for letter := len(word) - 1; letter >= 0 && found < 0; letter-- {
-				if body[look]|0x20 == word[letter] && look-letter >= at && hasFold(body[look-letter:], word) {
-					found = look - letter
+			switch body[look] | 0x20 {
+			case 's':
+				for _, letter := range [...]int{3, 2, 0} {
+					if found < 0 {
+						found = wordAt(body, word, look-letter, at)
+					}
 				}
+			case 'e':
+				found = wordAt(body, word, look-1, at)
+			case 'i':
+				found = wordAt(body, word, look-4, at)
+			case 'o':
+				found = wordAt(body, word, look-5, at)
+			case 'n':
+				found = wordAt(body, word, look-6, at)
 			}
 		}
 		if found < 0 {
@@ -58,6 +69,20 @@ func nextSession(body string, at int) (i, n int) {
 		at = found + len(word)
 	}
 	return -1, 0
+}
+
+// wordAt is i where body has the word there, in any case; -1 where it has not,
+// or before at.
+func wordAt(body, word string, i, at int) int {
+	if i < at || i+len(word) > len(body) {
+		return -1
+	}
+	for k := range len(word) {
+		if body[i+k]|0x20 != word[k] {
+			return -1
+		}
+	}
+	return i
 }
 
 // hasFold is HasPrefix for ASCII in any case.

@@ -91,13 +91,16 @@ func splitNotifications(s *xmlScanner, d *integration.Delivery) error {
 	}
 }
 
+// usualNotification is room for one, with its namespaces.
+const usualNotification = 4 << 10
+
 // splitNotification reads one <Notification>, whose start tag is current.
 func splitNotification(s *xmlScanner) (integration.Event, error) {
 	e := integration.Event{Format: formatSOAP, ContentType: typeXML}
 	depth := s.depth() - 1
-	var payload strings.Builder
-	payload.WriteString(s.doc[s.start:s.nameEnd])
-	declareScope(&payload, s)
+	payload := make([]byte, 0, min(len(s.doc)-s.start, usualNotification))
+	payload = append(payload, s.doc[s.start:s.nameEnd]...)
+	payload = declareScope(payload, s)
 	from := s.nameEnd // of what is not yet in payload
 	ids := 0
 	for {
@@ -106,8 +109,7 @@ func splitNotification(s *xmlScanner) (integration.Event, error) {
 			return e, err
 		}
 		if kind == xmlEnd && s.depth() == depth {
-			payload.WriteString(s.doc[from:s.end])
-			e.Payload = []byte(payload.String())
+			e.Payload = append(payload, s.doc[from:s.end]...)
 			return e, nil
 		}
 		if kind != xmlStart {
@@ -123,7 +125,7 @@ func splitNotification(s *xmlScanner) (integration.Event, error) {
 			if err := s.skip(); err != nil {
 				return e, err
 			}
-			payload.WriteString(s.doc[from:inner])
+			payload = append(payload, s.doc[from:inner]...)
 			from = s.start
 		case level == 2 && local == "Id" && uri == nsOutbound:
 			if e.EventID, err = s.content(); err != nil {
@@ -151,24 +153,21 @@ func splitNotification(s *xmlScanner) (integration.Event, error) {
 
 // declareScope adds the namespaces in scope that the current start tag does
 // not declare itself.
-func declareScope(b *strings.Builder, s *xmlScanner) {
+func declareScope(b []byte, s *xmlScanner) []byte {
 	outside := s.bindings[:s.open[len(s.open)-1].bindings]
 	own := s.bindings[len(outside):]
 	for i, x := range slices.Backward(outside) {
-
 		if bound(own, x.prefix) || bound(outside[i+1:], x.prefix) {
 			continue
 		}
-		b.WriteString(" xmlns")
+		b = append(b, " xmlns"...)
 		if x.prefix != "" {
-			b.WriteByte(':')
-			b.WriteString(x.prefix)
+			b = append(append(b, ':'), x.prefix...)
 		}
-		b.WriteByte('=')
-		b.WriteByte(x.quote)
-		b.WriteString(x.uri)
-		b.WriteByte(x.quote)
+		b = append(append(b, '=', x.quote), x.uri...)
+		b = append(b, x.quote)
 	}
+	return b
 }
 
 func bound(bs []xmlBinding, prefix string) bool {

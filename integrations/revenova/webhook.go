@@ -31,22 +31,21 @@ func (webhook) Detect(contentType string, body []byte) (string, integration.Auth
 	return formatJSON, integration.AuthStandardWebhook
 }
 
-// Split returns a Delivery with Sanitized set also where it fails.
 func (webhook) Split(format string, body []byte) (integration.Delivery, error) {
 	var d integration.Delivery
 	var err error
+	text := string(body)
 	switch format {
 	case formatSOAP:
-		d, err = splitSOAP(string(body))
+		d, err = splitSOAP(text)
 	case formatJSON:
-		d, err = splitJSON(string(body))
+		d, err = splitJSON(text)
 	default:
 		err = fmt.Errorf("no format %q: Detect names the formats", format)
 	}
 	if err != nil {
-		return integration.Delivery{Sanitized: []byte(withoutSession(string(body)))}, err
+		return integration.Delivery{Sanitized: []byte(withoutSession(text))}, err
 	}
-	d.Sanitized = []byte(withoutSession(string(body)))
 	return d, nil
 }
 

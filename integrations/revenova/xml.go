@@ -14,6 +14,8 @@ const (
 	maxXMLDepth      = 64
 	maxXMLElements   = 50_000
 	maxXMLAttributes = 256
+
+	usualDepth = 8 // of a message and, as it happens, its namespaces
 )
 
 // errXML is wrapped by every reason for which a document is refused.
@@ -72,15 +74,16 @@ func newXMLScanner(doc string) (*xmlScanner, error) {
 	if !utf8.ValidString(doc) {
 		return nil, fmt.Errorf("%w: not UTF-8; send the message as UTF-8", errXML)
 	}
-	for i := range len(doc) {
-		if c := doc[i]; c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+	for i := oddXML(doc, 0); i >= 0; i = oddXML(doc, i+1) {
+		c := doc[i]
+		if c < 0x20 && !isXMLSpace(c) {
 			return nil, fmt.Errorf("%w: control character %#x at byte %d", errXML, c, i)
 		}
+		if strings.HasPrefix(doc[i:], "\uFFFE") || strings.HasPrefix(doc[i:], "\uFFFF") {
+			return nil, fmt.Errorf("%w: a character that XML does not allow", errXML)
+		}
 	}
-	if strings.Contains(doc, "\uFFFE") || strings.Contains(doc, "\uFFFF") {
-		return nil, fmt.Errorf("%w: a character that XML does not allow", errXML)
-	}
-	s := &xmlScanner{doc: doc, popTo: -1}
+	s := &xmlScanner{doc: doc, popTo: -1, open: make([]xmlOpen, 0, usualDepth), bindings: make([]xmlBinding, 0, usualDepth), attrs: make([]xmlAttr, 0, usualDepth)}
 	// A byte order mark and blank lines before the prolog occur in the field.
 	s.doc = strings.TrimPrefix(s.doc, "\uFEFF")
 	s.doc = strings.TrimLeft(s.doc, " \t\r\n")
@@ -200,7 +203,7 @@ func (s *xmlScanner) readText() (xmlKind, error) {
 	if len(s.open) == 0 && strings.Trim(t, " \t\r\n") != "" {
 		return xmlEOF, s.fail("text outside of the root element")
 	}
-	if strings.Contains(t, "]]>") {
+	if strings.IndexByte(t, ']') >= 0 && strings.Contains(t, "]]>") {
 		return xmlEOF, s.fail("]]> in a text")
 	}
 	if strings.IndexByte(t, '&') >= 0 {
@@ -216,8 +219,15 @@ func (s *xmlScanner) readText() (xmlKind, error) {
 
 func (s *xmlScanner) readEnd() (xmlKind, error) {
 	s.pos += 2
-	n := nameLen(s.doc[s.pos:])
-	name := s.doc[s.pos : s.pos+n]
+	rest := s.doc[s.pos:]
+	if n := len(s.open); n > 0 && strings.HasPrefix(rest, s.open[n-1].name) && strings.HasPrefix(rest[len(s.open[n-1].name):], ">") {
+		s.pos += len(s.open[n-1].name) + 1 // as nearly always
+		s.end = s.pos
+		s.pop()
+		return xmlEnd, nil
+	}
+	n := nameLen(rest)
+	name := rest[:n]
 	i := s.skipSpace(s.pos + n)
 	if i == len(s.doc) || s.doc[i] != '>' {
 		return xmlEOF, s.fail("an end tag is not readable")

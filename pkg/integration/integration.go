@@ -67,7 +67,8 @@ type Delivery struct {
 	// Organization identifies the sender's org, normalised ("" if the format has none).
 	Organization string
 	Events       []Event
-	// Sanitized is the whole body without credentials, for storing it whole.
+	// Sanitized is the whole body without credentials, for storing it whole: of a
+	// body that cannot be split.
 	Sanitized []byte
 }
 
