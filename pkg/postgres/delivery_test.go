@@ -149,6 +149,7 @@ func TestTheNewestStateReplacesWhatWasNotSent(t *testing.T) {
 	b, _ := newBench(t)
 	b.consume(command("A", 3, record.VerbUpsert, "3"), command("A", 1, record.VerbUpsert, "1"))
 	b.consume(command("A", 2, record.VerbUpsert, "2"), command("A", 5, record.VerbUpsert, "5"), command("A", 4, record.VerbUpsert, "4"))
+	b.consume(command("A", 4, record.VerbUpsert, "4 again"))
 	if r := b.claimOne(); string(r.Payload) != "5" {
 		t.Fatalf("claimed payload %s, want 5", r.Payload)
 	}

@@ -1,7 +1,7 @@
 package mutants_test
 
 import (
-	"os/exec"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,36 +11,65 @@ import (
 
 const root = "../.."
 
-// failed is a test that ran and failed: a mutant that does not compile, or a
-// test that was skipped, has not been caught.
-var failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
-
 // TestEachMutantIsCaught runs, for each mistake, the test that must notice it.
 func TestEachMutantIsCaught(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the platform once for each mutant: not with -short")
+		t.Skip("builds a test once for each mutant: not with -short")
 	}
 	for _, m := range mutants.All() {
 		t.Run(m.Name, func(t *testing.T) {
-			overlay, err := m.Overlay(root, t.TempDir())
+			t.Parallel()
+			binary, err := m.BuildTest(t.Context(), root, t.TempDir(), true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1", "-failfast", "-timeout", "90s", "-run", m.Test, m.Package)
-			cmd.Dir = root
-			out, err := cmd.CombinedOutput()
-			caught := failed.FindAllStringSubmatch(string(out), -1)
+			failure, err := m.Ask(t.Context(), root, binary)
 			switch {
-			case err == nil:
-				t.Errorf("%s: no test of %s that matches %s noticed:\n%s", m.Wrong, m.Package, m.Test, out)
-			case strings.Contains(string(out), "panic: test timed out"):
-				// A mistake that makes the platform stand still is noticed too.
-				t.Logf("%s: caught, the test did not end", m.Wrong)
-			case len(caught) == 0:
-				t.Errorf("%s: the test was not run:\n%s", m.Wrong, out)
+			case err != nil:
+				t.Fatal(err)
+			case failure.Test == "":
+				t.Errorf("%s: no test of %s that matches %s noticed", m.Wrong, m.Package, m.Test)
 			default:
-				t.Logf("%s: caught by %s", m.Wrong, caught[0][1])
+				t.Logf("%s: caught by %s: %s", m.Wrong, failure.Test, failure.Saw)
 			}
 		})
+	}
+}
+
+// TestMutantsFitTheTree takes a second, so that whoever changes the code hears
+// of a mutant that no longer applies before the suite is run.
+func TestMutantsFitTheTree(t *testing.T) {
+	seen := map[string]bool{}
+	race := regexp.MustCompile(`^R([1-9]|1\d|2[0-6])$`)
+	for _, m := range mutants.All() {
+		if _, err := m.Overlay(root, t.TempDir()); err != nil {
+			t.Error(err)
+		}
+		if seen[m.Name] || m.Wrong == "" || len(m.Races) == 0 || m.Package == "" || m.Test == "" {
+			t.Errorf("mutant %q has a name of its own, a mistake, a race and a test? %+v", m.Name, m)
+		}
+		seen[m.Name] = true
+		for _, r := range m.Races {
+			if !race.MatchString(r) {
+				t.Errorf("mutant %s: there is no race %s", m.Name, r)
+			}
+		}
+	}
+}
+
+// TestEveryRaceHasAMutant: reliability.md §2 goes from R1 to R26.
+func TestEveryRaceHasAMutant(t *testing.T) {
+	shown := map[string][]string{}
+	for _, m := range mutants.All() {
+		for _, r := range m.Races {
+			shown[r] = append(shown[r], m.Name)
+		}
+	}
+	for n := range 26 {
+		r := fmt.Sprintf("R%d", n+1)
+		if len(shown[r]) == 0 {
+			t.Errorf("%s has no naive variant", r)
+		}
+		t.Logf("%s: %s", r, strings.Join(shown[r], ", "))
 	}
 }

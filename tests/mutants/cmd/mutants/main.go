@@ -1,9 +1,10 @@
-// Command mutants asks the proof about every mutant, several seeds each, and
+// Command mutants asks the proof about every mutant, several turns each, and
 // writes the table: `make torture-mutants`.
 //
-// By default it runs the test that must notice the mutant. With -torture it
-// builds the whole platform with the mistake in it and tortures that, with the
-// faults that bring it to light, which takes a minute or two a seed.
+// By default it runs the test that must notice the mutant; the same tests on the
+// platform as it is must pass. With -torture it builds the whole platform with
+// the mistake in it and tortures that, with the faults that bring it to light,
+// which takes minutes a seed.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,126 +40,204 @@ type settings struct {
 	root    string
 	seeds   int
 	torture bool
+	broker  string
 	dir     string
+	right   map[string]string // package → its tests, without a mistake
 }
 
 func run(ctx context.Context) error {
-	var s settings
+	s := settings{right: map[string]string{}}
 	var out, only string
 	flag.StringVar(&s.root, "root", ".", "the repository")
-	flag.IntVar(&s.seeds, "seeds", 10, "turns of each mutant, each with a seed of its own; 9 of 10 must be caught")
+	flag.IntVar(&s.seeds, "seeds", 10, "turns of each mutant; 9 of 10 must be caught")
 	flag.BoolVar(&s.torture, "torture", false, "torture the whole platform instead of running the test")
+	flag.StringVar(&s.broker, "broker", "embedded", "of the torture: embedded or real")
 	flag.StringVar(&out, "out", "", "file for the table")
-	flag.StringVar(&only, "only", "", "one mutant")
+	flag.StringVar(&only, "only", "", "these mutants, comma separated")
 	flag.Parse()
-	var err error
+	chosen, err := choose(only, s.torture)
+	if err != nil {
+		return err
+	}
 	if s.dir, err = os.MkdirTemp("", "fluxnex-mutants-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(s.dir)
-	how := "the test named must fail"
-	if s.torture {
-		how = "a small torture run with the faults named must be wrong"
-	}
-	var table strings.Builder
-	fmt.Fprintf(&table, "# Mutants\n\n%s, %d cores, %s. Each mistake is built into the platform by `go build -overlay`; %s. 9 of 10 must be caught.\n\n| mutant | what it does wrong | caught | by |\n|---|---|---|---|\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), how)
-	var missed []string
-	for _, m := range mutants.All() {
-		if only != "" && m.Name != only {
-			continue
-		}
-		caught, by, err := s.ask(ctx, m)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m.Name, err)
-		}
-		line := fmt.Sprintf("| %s | %s | %d of %d | %s |\n", m.Name, m.Wrong, caught, s.seeds, by)
-		fmt.Fprint(os.Stderr, line)
-		table.WriteString(line)
-		if caught*10 < s.seeds*9 {
-			missed = append(missed, m.Name)
-		}
+	table, missed, err := s.table(ctx, chosen)
+	if err != nil {
+		return err
 	}
 	if out != "" {
-		if err := os.WriteFile(out, []byte(table.String()), 0o644); err != nil {
+		if err := os.WriteFile(out, []byte(table), 0o644); err != nil {
 			return err
 		}
 	}
-	fmt.Print(table.String())
+	fmt.Print(table)
 	if len(missed) > 0 {
 		return fmt.Errorf("not caught often enough: %s", strings.Join(missed, ", "))
 	}
 	return nil
 }
 
-// ask counts in how many seeds the mutant is noticed, and by what.
-func (s *settings) ask(ctx context.Context, m mutants.Mutant) (caught int, by string, err error) {
-	overlay, err := m.Overlay(s.root, s.dir)
+// choose leaves out what a torture run has no faults for.
+func choose(only string, torture bool) ([]mutants.Mutant, error) {
+	var names []string
+	if only != "" {
+		names = strings.Split(only, ",")
+	}
+	var chosen []mutants.Mutant
+	for _, m := range mutants.All() {
+		if names == nil && (!torture || m.Faults != "") || slices.Contains(names, m.Name) {
+			chosen = append(chosen, m)
+		}
+	}
+	if names != nil && len(chosen) != len(names) {
+		return nil, fmt.Errorf("of %s only %d are mutants", only, len(chosen))
+	}
+	return chosen, nil
+}
+
+// table is the page; missed are the mutants that were not caught often enough.
+func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page string, missed []string, err error) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Mutants\n\n%s, %d cores, %s. %s\n\n| mutant | race | what it does wrong | caught | by |\n|---|---|---|---|---|\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), s.how())
+	ask := s.askTest
+	if s.torture {
+		if ask, err = s.torturer(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	for _, m := range chosen {
+		caught, by, err := ask(ctx, m)
+		if err != nil {
+			return "", nil, err
+		}
+		line := fmt.Sprintf("| %s | %s | %s | %d of %d | %s |\n", m.Name, strings.Join(m.Races, ", "), m.Wrong, caught, s.seeds, by)
+		fmt.Fprint(os.Stderr, line)
+		text.WriteString(line)
+		if caught*10 < s.seeds*9 {
+			missed = append(missed, m.Name)
+		}
+	}
+	return text.String(), missed, nil
+}
+
+func (s *settings) how() string {
+	if s.torture {
+		return "The whole platform is built with the mistake by `go build -overlay` and tortured for half a minute on the " + s.broker +
+			" broker, by the faults that bring it to light; the checker must call the run wrong."
+	}
+	return "Each mistake is built into the platform by `go build -overlay`; the test named must fail, by what it asserts. 9 of 10 must be caught. " +
+		"Without a mistake each of the tests passed, in the same run."
+}
+
+// askTest counts in how many turns the test notices the mutant.
+func (s *settings) askTest(ctx context.Context, m mutants.Mutant) (caught int, by string, err error) {
+	if err := s.passes(ctx, m); err != nil {
+		return 0, "", err
+	}
+	wrong, err := m.BuildTest(ctx, s.root, s.dir, true)
 	if err != nil {
 		return 0, "", err
 	}
-	binary := filepath.Join(s.dir, m.Name)
-	build := []string{"test", "-c", "-overlay", overlay, "-o", binary, m.Package}
-	if s.torture {
-		build = []string{"build", "-overlay", overlay, "-o", binary, "./cmd/fluxnex"}
-	}
-	cmd := exec.CommandContext(ctx, "go", build...)
-	cmd.Dir = s.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	seen := map[string]int{}
-	for seed := 1; seed <= s.seeds; seed++ {
-		found, err := s.turn(ctx, m, binary, seed)
+	seen := tally{}
+	for range s.seeds {
+		failure, err := m.Ask(ctx, s.root, wrong)
 		if err != nil {
 			return 0, "", err
 		}
-		if found != "" {
-			caught++
-			seen[found]++
-		}
+		seen.add(failure.Test)
 	}
-	var parts []string
-	for name, n := range seen {
-		parts = append(parts, fmt.Sprintf("%s (%d)", name, n))
-	}
-	return caught, strings.Join(parts, ", "), nil
+	return seen.total(), seen.String(), os.Remove(wrong)
 }
 
-var (
-	failed = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
-	broken = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations\*\*`)
-)
+// passes asks the same test of the platform as it is, once.
+func (s *settings) passes(ctx context.Context, m mutants.Mutant) error {
+	binary, built := s.right[m.Package]
+	if !built {
+		var err error
+		if binary, err = m.BuildTest(ctx, s.root, s.dir, false); err != nil {
+			return err
+		}
+		s.right[m.Package] = binary
+	}
+	switch failure, err := m.Ask(ctx, s.root, binary); {
+	case err != nil:
+		return err
+	case failure.Test != "":
+		return fmt.Errorf("mutant %s: %s fails without it too: %s", m.Name, failure.Test, failure.Saw)
+	}
+	return nil
+}
 
-// turn is one seed; found is what noticed, "" if nothing did.
-func (s *settings) turn(ctx context.Context, m mutants.Mutant, binary string, seed int) (found string, err error) {
-	if s.torture {
-		cmd := exec.CommandContext(ctx, "go", "run", "./tests/torture/cmd/torture", "-ci", "-bin", binary, "-duration", "30s", "-faults", m.Faults, "-seed", strconv.Itoa(seed))
-		cmd.Dir = s.root
-		out, err := cmd.CombinedOutput()
-		all := broken.FindAllStringSubmatch(string(out), -1)
-		if err != nil && len(all) == 0 {
-			return "", fmt.Errorf("seed %d: the run proves nothing: %s", seed, out)
-		}
-		var names []string
-		for _, b := range all {
-			names = append(names, b[1])
-		}
-		return strings.Join(names, "+"), nil
+var broken = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations?\*\*`)
+
+// torturer builds the torture once; what it returns runs it on a platform with a
+// mistake.
+func (s *settings) torturer(ctx context.Context) (func(context.Context, mutants.Mutant) (int, string, error), error) {
+	program := filepath.Join(s.dir, "torture")
+	if err := s.build(ctx, program, "./tests/torture/cmd/torture"); err != nil {
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-test.count=1", "-test.failfast", "-test.timeout=90s", "-test.run", m.Test)
-	cmd.Dir = filepath.Join(s.root, m.Package)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch names := failed.FindStringSubmatch(string(out)); {
-	case err == nil:
-		return "", nil
-	case !errors.As(err, &exit):
-		return "", err
-	case names != nil:
-		return names[1], nil
-	case strings.Contains(string(out), "panic: test timed out"):
-		return "a test that did not end", nil
+	return func(ctx context.Context, m mutants.Mutant) (int, string, error) {
+		overlay, err := m.Overlay(s.root, s.dir)
+		if err != nil {
+			return 0, "", err
+		}
+		platform := filepath.Join(s.dir, m.Name)
+		if err := s.build(ctx, platform, "./cmd/fluxnex", "-overlay", overlay); err != nil {
+			return 0, "", err
+		}
+		seen := tally{}
+		for seed := 1; seed <= s.seeds; seed++ {
+			cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-duration", "30s", "-faults", m.Faults, "-seed", strconv.Itoa(seed))
+			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
+			out, err := cmd.CombinedOutput()
+			var found []string
+			for _, b := range broken.FindAllStringSubmatch(string(out), -1) {
+				found = append(found, b[1])
+			}
+			if exit := (*exec.ExitError)(nil); err != nil && (len(found) == 0 || !errors.As(err, &exit)) {
+				return 0, "", fmt.Errorf("mutant %s, seed %d: the run proves nothing: %w\n%s", m.Name, seed, err, out)
+			}
+			seen.add(strings.Join(found, "+"))
+		}
+		return seen.total(), seen.String(), os.Remove(platform)
+	}, nil
+}
+
+func (s *settings) build(ctx context.Context, binary, pkg string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", binary}, flags...), pkg)...)
+	cmd.Dir = s.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
-	return "", fmt.Errorf("the test was not run: %s", out)
+	return nil
+}
+
+// tally counts what noticed.
+type tally map[string]int
+
+func (t tally) add(by string) {
+	if by != "" {
+		t[by]++
+	}
+}
+
+func (t tally) total() int {
+	n := 0
+	for _, c := range t {
+		n += c
+	}
+	return n
+}
+
+func (t tally) String() string {
+	var parts []string
+	for name, n := range t {
+		parts = append(parts, fmt.Sprintf("%s (%d)", name, n))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
 }

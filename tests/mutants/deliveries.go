@@ -1,0 +1,75 @@
+package mutants
+
+// deliveries are mistakes on the way from a row to its destination.
+func deliveries() []Mutant {
+	const crash = "^TestACrashAnywhereHasOneEffect$/^(answered|stored),_resolve_blind_false,_request_id_memory_false$"
+	return []Mutant{
+		{
+			Name: "sent-after-the-lease", Races: []string{"R10"}, Wrong: "a process that was frozen past its lease makes its call when it goes on",
+			File: "services/delivery/call.go",
+			Edits: []Edit{
+				{Old: "if !time.Now().Before(a.deadline) {", New: "if a.deadline.IsZero() {"},
+				{File: "services/delivery/attempt.go", Old: "calls, cancel := context.WithDeadline(work, a.deadline)", New: "calls, cancel := context.WithCancel(work)"},
+			},
+			Package: "./services/delivery", Test: "^TestWhoWasFrozenPastItsLeaseMakesNoCall$",
+			Faults: "F2",
+		},
+		{
+			Name: "request-not-stored", Races: []string{"R13"}, Wrong: "a request is sent without having been stored",
+			File:    "services/delivery/attempt.go",
+			Edits:   []Edit{{Old: "held, err := a.s.store.do(ctx, a.stored(step))", New: "held, err := true, error(nil)"}},
+			Package: "./services/delivery", Test: crash,
+			Faults: "F1,F8",
+		},
+		{
+			Name: "new-request-id", Races: []string{"R13"}, Wrong: "a call of unknown outcome is made again under a new request id, without looking",
+			File: "services/delivery/attempt.go",
+			Edits: []Edit{
+				{Old: "done, remote, err := a.resolve(ctx)", New: "done, remote, err := false, (*integration.Remote)(nil), error(nil)"},
+				{Old: "\treturn uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(name), a.digest()...)).String()\n", New: "\treturn uuid.NewSHA1(uuid.New(), append([]byte(name), a.digest()...)).String()\n"},
+			},
+			Package: "./services/delivery", Test: crash,
+			Faults: "F1,F8",
+		},
+		{
+			Name: "own-write-merged", Races: []string{"R14"}, Wrong: "an update whose answer was lost meets its own effect as a stale version, is merged with itself and made again",
+			File:    "services/delivery/attempt.go",
+			Edits:   []Edit{{Old: "done, remote, err := a.resolve(ctx)", New: "a.doubt = false\n\t\tdone, remote, err := false, (*integration.Remote)(nil), error(nil)"}},
+			Package: "./services/delivery", Test: "^TestAnUpdateWhoseAnswerIsLostIsMadeOnce$",
+			Faults: "F8",
+		},
+		{
+			Name: "edit-overwritten", Races: []string{"R14"}, Wrong: "after a stale version everything is sent again, over what a person wrote into fields that we did not change",
+			File:    "integrations/quickbooks/merge.go",
+			Edits:   []Edit{{Old: "if holds(want, sent) && holds(sent, want) {", New: "if len(ours) == 0 {"}},
+			Package: "./integrations/quickbooks", Test: "^TestMergeKeepsWhatPeopleChanged$",
+		},
+		{
+			Name: "equal-state-sent", Races: []string{"R17", "R22"}, Wrong: "a state that the destination has already is sent again",
+			File:    "services/delivery/attempt.go",
+			Edits:   []Edit{{Old: "\tif a.unchanged() {\n", New: "\tif a.unchanged() && a.row == nil {\n"}},
+			Package: "./services/delivery", Test: "^TestAnEqualStateIsNotSentAgain$",
+		},
+		{
+			Name: "401-spends-attempts", Races: []string{"R18"}, Wrong: "a 401 spends an attempt of every row it meets",
+			File:    "services/delivery/ending.go",
+			Edits:   []Edit{{Old: "\tout := a.released()\n", New: "\tout := a.retry(f)\n"}},
+			Package: "./services/delivery", Test: "^TestA401StormIsOneNotificationAndNoAttempt$",
+		},
+		{
+			Name: "a-notification-a-row", Races: []string{"R18"}, Wrong: "a dead credential is told once for each row it holds up",
+			File: "services/delivery/opening.go",
+			Edits: []Edit{
+				{Old: "\tn.RecordID, n.Object, n.Revision, n.Lineage = \"\", \"\", record.Revision{}, record.Lineage{}\n"},
+				{File: "pkg/postgres/delivery_notify.go", Old: "AND blocked_at IS NULL AND blocked_version < $2", New: "AND $2::bigint > 0"},
+			},
+			Package: "./services/delivery", Test: "^TestA401StormIsOneNotificationAndNoAttempt$",
+		},
+		{
+			Name: "no-look-before-the-call", Races: []string{"R24"}, Wrong: "what was claimed is sent although the tenant was disabled since",
+			File:    "services/delivery/attempt.go",
+			Edits:   []Edit{{Old: "if stop.Err() != nil || laneConnection(a.s.deps.Snapshots.Current(), a.lane()) == nil {", New: "if stop.Err() != nil {"}},
+			Package: "./services/delivery", Test: "^TestATenantThatIsDisabledMeanwhileIsNotSentFor$",
+		},
+	}
+}
