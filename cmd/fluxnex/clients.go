@@ -19,6 +19,7 @@ func kafkaConfig(c app.Config) (kafka.Config, error) {
 		Brokers:           c.KafkaBrokers,
 		RegistryURL:       c.RegistryURL,
 		Prefix:            c.TopicPrefix,
+		Instance:          c.Instance,
 		Partitions:        int32(c.Partitions),        //nolint:gosec // validated below
 		ReplicationFactor: int16(c.ReplicationFactor), //nolint:gosec // -1 or small
 		GatewayGeneration: int32(c.GatewayGeneration), //nolint:gosec // a counter of migrations

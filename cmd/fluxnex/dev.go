@@ -103,6 +103,9 @@ func (e *environment) dev(ctx context.Context, o devOptions, use func(ctx contex
 	cfg.Listen, cfg.AdminListen = local(base), local(base+portAdmin)
 	cfg.AllowDial = append(cfg.AllowDial, local(base+portSandbox))
 	cfg.ReplicationFactor = 1
+	// The broker is this process's own, so nobody else can have the name: after a
+	// kill the transactions that it left open end at once.
+	cfg.Instance = "dev"
 	d.cfg, d.gateway = cfg, "http://"+cfg.Listen
 
 	log, closeLog, err := d.logger(e.err, o)

@@ -30,6 +30,7 @@ type Config struct {
 	ReplicationFactor  int           `env:"FLUXNEX_REPLICATION_FACTOR" default:"-1" help:"replication factor of new topics; -1: the broker's default"`
 	GatewayGeneration  int           `env:"FLUXNEX_GATEWAY_GENERATION" default:"1" help:"generation of the gateway topic; bump it when migrating to a new one"`
 	KeysetFile         string        `env:"FLUXNEX_KEYSET_FILE" help:"key set file that credentials are encrypted with (fluxnex keyset create)"`
+	Instance           string        `env:"FLUXNEX_INSTANCE" help:"name of this process among the processes of its service, the same after a restart (a pod's name, /etc/hostname of a container): a killed process then goes on within seconds; of two live ones with one name the older ends; empty: no name"`
 	Listen             string        `env:"FLUXNEX_LISTEN" default:"127.0.0.1:18080" help:"address the gateway's webhooks (or the sandbox) are served on"`
 	AdminListen        string        `env:"FLUXNEX_ADMIN_LISTEN" default:"127.0.0.1:18081" help:"address of /metrics, /healthz and /readyz"`
 	LogLevel           string        `env:"FLUXNEX_LOG_LEVEL" default:"info" help:"debug, info, warn or error"`

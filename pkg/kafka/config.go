@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,6 +33,11 @@ const (
 	produceRequestTimeout  = 5 * time.Second
 
 	defaultReplication = 1
+
+	// What brokers take in the id of a static member, with room for what is put
+	// before it in a transactional id.
+	maxInstance     = 200
+	instanceLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 )
 
 // Config is how to reach one Kafka cluster and its schema registry, and what
@@ -44,6 +50,12 @@ type Config struct {
 	RegistryPassword secret.Secret
 	Prefix           string // first word of every topic and group; "" = record.DefaultPrefix
 	Partitions       int32  // of every data topic; 0 = record.DefaultPartitions; never changes in place
+	// Instance is this process's name among the processes of its service, the
+	// same after every restart: then its group members are static (KIP-345) and
+	// its transactional ids stable, so that a restarted process goes on where it
+	// was killed. Of two live processes with one name the older one ends with
+	// [ErrSuperseded]. "" = no name: others wait out a killed process's session.
+	Instance string
 	// ReplicationFactor of topics that Apply creates; 0 = 1. With 3 and more,
 	// min.insync.replicas is 2.
 	ReplicationFactor int16
@@ -83,6 +95,9 @@ func (c Config) Validate() error {
 	}
 	if c.Partitions < 0 {
 		errs = append(errs, fmt.Errorf("kafka.partitions: %d, must be positive", c.Partitions))
+	}
+	if len(c.Instance) > maxInstance || strings.ContainsFunc(c.Instance, func(r rune) bool { return !strings.ContainsRune(instanceLetters, r) }) {
+		errs = append(errs, fmt.Errorf("kafka.instance: %q, want letters, digits, '.', '_' and '-', at most %d", c.Instance, maxInstance))
 	}
 	switch c.SASL.Mechanism {
 	case "":

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -66,23 +67,19 @@ func NewConsumer(cfg ConsumerConfig, log *slog.Logger) (*Consumer, error) {
 }
 
 // Run joins the group and calls handle until ctx ends; then the batch in hand
-// is finished, its offsets are committed, and the group is left.
+// is finished, its offsets are committed, and the group is left. It ends with
+// [ErrSuperseded] when another process has joined under this one's name.
 //
 // Records of one partition come in order. After an error of handle the same
 // records come again, after a pause, unless another member owns them by then. A
 // partition is not given up while handle runs on its records.
 func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, batch []Record) error) error {
-	opts := []kgo.Opt{
-		kgo.ConsumerGroup(GroupName(c.cfg.Kafka, c.cfg.Group)),
+	opts := append(c.cfg.Kafka.member(c.cfg.Group, DefaultSessionTimeout),
 		kgo.ConsumeTopics(c.cfg.Topics...),
-		kgo.Balancers(kgo.RangeBalancer()),
-		kgo.SessionTimeout(DefaultSessionTimeout),
-		kgo.HeartbeatInterval(heartbeatInterval),
-		kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.FetchMaxWait(500 * time.Millisecond),
-	}
+		kgo.FetchMaxWait(500*time.Millisecond),
+	)
 	if c.cfg.StartOffsets != nil {
 		opts = append(opts, kgo.AdjustFetchOffsetsFn(c.startOffsets))
 	}
@@ -92,7 +89,15 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		abandon()
 		return err
 	}
-	defer leave(cl, abandon)
+	m := membership{cl: cl, cfg: c.cfg.Kafka, group: GroupName(c.cfg.Kafka, c.cfg.Group), abandon: abandon}
+	superseded := false
+	defer func() {
+		if superseded {
+			m.close()
+			return
+		}
+		m.leave()
+	}()
 
 	work, stop := drain(ctx)
 	defer stop()
@@ -103,10 +108,16 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 			return nil
 		}
 		fetches.EachError(func(topic string, p int32, err error) {
-			if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			switch {
+			case errors.Is(err, kerr.FencedInstanceID):
+				superseded = true
+			case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 				c.log.Warn("cannot read", slog.String("topic", topic), slog.Int("partition", int(p)), slog.String("error", err.Error()))
 			}
 		})
+		if superseded {
+			return m.superseded()
+		}
 		records := fetches.Records()
 		if len(records) == 0 {
 			cl.AllowRebalance()
@@ -136,19 +147,6 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		cl.AllowRebalance()
 	}
 	return nil
-}
-
-// leavePatience bounds how long a member waits to leave its group.
-const leavePatience = 5 * time.Second
-
-// leave closes a group's client. While a rebalance waits for other members, as
-// long as a session timeout and more, the client cannot leave: then it is
-// abandoned, and the group forgets it by its session timeout.
-func leave(cl interface{ CloseAllowingRebalance() }, abandon context.CancelFunc) {
-	timer := time.AfterFunc(leavePatience, abandon)
-	cl.CloseAllowingRebalance()
-	timer.Stop()
-	abandon()
 }
 
 // startOffsets runs between the assignment and the first fetch; heartbeats go on.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -19,7 +20,7 @@ const sessionLinger = 2 * time.Millisecond
 type SessionConfig struct {
 	Kafka           Config
 	Group           string // without the installation's prefix
-	TransactionalID string // one per process and stage
+	TransactionalID string // one per process and stage; the same after a restart if the process has a name
 	Topic           string
 	// TransactionTimeout must be less than SessionTimeout; 0 = 10 s and 15 s.
 	TransactionTimeout time.Duration
@@ -33,10 +34,11 @@ type SessionConfig struct {
 // consumed offsets in one transaction. It is made for one goroutine; only
 // Assignment, Resume and Pause may be called from others.
 type Session struct {
-	cfg     SessionConfig
-	gts     *kgo.GroupTransactSession
-	abandon context.CancelFunc // ends the client without leaving the group
-	log     *slog.Logger
+	membership
+
+	cfg SessionConfig
+	gts *kgo.GroupTransactSession
+	log *slog.Logger
 
 	mu       sync.Mutex
 	epoch    int64
@@ -44,7 +46,9 @@ type Session struct {
 }
 
 // NewSession joins the group and takes the transactional id over: an older
-// holder is fenced, and a transaction it left open ends at once.
+// holder is fenced, and a transaction it left open ends at once. With a name
+// ([Config.Instance]) it takes its predecessor's place in the group, which does
+// not rebalance for it.
 //
 // Every newly assigned partition is paused until Resume.
 func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Session, error) {
@@ -63,19 +67,11 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 		return nil, err
 	}
 	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	s.abandon = abandon
-	s.gts, err = kgo.NewGroupTransactSession(append(opts,
+	s.gts, err = kgo.NewGroupTransactSession(append(append(opts, cfg.Kafka.member(cfg.Group, cfg.SessionTimeout)...),
 		kgo.WithContext(life),
-		kgo.ConsumerGroup(GroupName(cfg.Kafka, cfg.Group)),
 		kgo.ConsumeTopics(cfg.Topic),
 		kgo.TransactionalID(cfg.TransactionalID),
 		kgo.TransactionTimeout(cfg.TransactionTimeout),
-		kgo.SessionTimeout(cfg.SessionTimeout),
-		kgo.HeartbeatInterval(min(heartbeatInterval, cfg.SessionTimeout/3)),
-		kgo.RebalanceTimeout(rebalanceTimeout),
-		// Eager: with cooperative-sticky, the fence of KIP-447 and an abort can
-		// turn into a cascade of restarts.
-		kgo.Balancers(kgo.RangeBalancer()),
 		kgo.OnPartitionsAssigned(s.onAssigned),
 		kgo.OnPartitionsRevoked(s.onRevoked),
 		kgo.OnPartitionsLost(s.onRevoked),
@@ -88,8 +84,13 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 		abandon()
 		return nil, err
 	}
-	if _, _, err := s.gts.Client().ProducerID(ctx); err != nil {
-		s.Close()
+	s.membership = membership{cl: s.gts.Client(), cfg: cfg.Kafka, group: GroupName(cfg.Kafka, cfg.Group), abandon: abandon}
+	if _, _, err := s.cl.ProducerID(ctx); err != nil {
+		if ctx.Err() != nil {
+			s.Leave()
+		} else {
+			s.Close()
+		}
 		return nil, fmt.Errorf("take over transactional id %s: %w", cfg.TransactionalID, err)
 	}
 	return s, nil
@@ -139,7 +140,7 @@ func (s *Session) Resume(epoch int64, partitions ...int32) bool {
 	if s.epoch != epoch {
 		return false
 	}
-	s.gts.Client().ResumeFetchPartitions(map[string][]int32{s.cfg.Topic: partitions})
+	s.cl.ResumeFetchPartitions(map[string][]int32{s.cfg.Topic: partitions})
 	return true
 }
 
@@ -148,10 +149,11 @@ func (s *Session) Resume(epoch int64, partitions ...int32) bool {
 func (s *Session) Pause(partitions ...int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gts.Client().PauseFetchPartitions(map[string][]int32{s.cfg.Topic: partitions})
+	s.cl.PauseFetchPartitions(map[string][]int32{s.cfg.Topic: partitions})
 }
 
-// Poll waits for records until ctx ends; an ended ctx is no error.
+// Poll waits for records until ctx ends; an ended ctx is no error. After
+// [ErrSuperseded] the session is over: Close it.
 func (s *Session) Poll(ctx context.Context, limit int) ([]Record, error) {
 	fetches := s.gts.PollRecords(ctx, limit)
 	if fetches.IsClientClosed() {
@@ -159,7 +161,10 @@ func (s *Session) Poll(ctx context.Context, limit int) ([]Record, error) {
 	}
 	var errs []error
 	fetches.EachError(func(topic string, p int32, err error) {
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		switch {
+		case errors.Is(err, kerr.FencedInstanceID):
+			errs = append(errs, s.superseded())
+		case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 			errs = append(errs, fmt.Errorf("read %s partition %d: %w", topic, p, err))
 		}
 	})
@@ -173,15 +178,21 @@ func (s *Session) Poll(ctx context.Context, limit int) ([]Record, error) {
 // which would make the next commit fail; so call it only with no batch in hand.
 func (s *Session) Rewind(ctx context.Context) error {
 	_, err := s.gts.End(ctx, kgo.TryAbort)
-	return err
+	return s.judge(ctx, err)
 }
 
 // Commit writes msgs and the offsets of everything polled in one transaction.
 //
 // committed=false without an error is a certain abort: nothing happened, and
 // the records will be polled again. An error means that the outcome is unknown
-// and the session unusable: Close it, join anew, and look at the log.
+// and the session unusable: Close it, join anew, and look at the log; unless it
+// is [ErrSuperseded].
 func (s *Session) Commit(ctx context.Context, msgs []Message, upTo map[int32]int64) (positions []Position, committed bool, err error) {
+	positions, committed, err = s.commit(ctx, msgs, upTo)
+	return positions, committed, s.judge(ctx, err)
+}
+
+func (s *Session) commit(ctx context.Context, msgs []Message, upTo map[int32]int64) (positions []Position, committed bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TransactionTimeout)
 	defer cancel()
 	if err := s.gts.Begin(); err != nil {
@@ -203,7 +214,7 @@ func (s *Session) Commit(ctx context.Context, msgs []Message, upTo map[int32]int
 		recs[i] = msgs[i].kgo()
 		s.gts.Produce(ctx, recs[i], promise)
 	}
-	if err := s.gts.Client().Flush(ctx); err != nil {
+	if err := s.cl.Flush(ctx); err != nil {
 		return nil, false, fmt.Errorf("flush transaction: %w", err)
 	}
 	mu.Lock()
@@ -234,7 +245,7 @@ func (s *Session) Commit(ctx context.Context, msgs []Message, upTo map[int32]int
 // of unknown outcome as an abort and reports an abort, so the group's offsets
 // decide.
 func (s *Session) verifyAborted(ctx context.Context, upTo map[int32]int64) error {
-	offsets, err := kadm.NewClient(s.gts.Client()).FetchOffsetsForTopics(kadm.RequireStable(ctx), GroupName(s.cfg.Kafka, s.cfg.Group), s.cfg.Topic)
+	offsets, err := kadm.NewClient(s.cl).FetchOffsetsForTopics(kadm.RequireStable(ctx), s.group, s.cfg.Topic)
 	if err != nil {
 		return fmt.Errorf("ask whether the transaction was aborted: %w", err)
 	}
@@ -260,5 +271,9 @@ func cmpErr(first, err error) error {
 	return err
 }
 
-// Close leaves the group, or abandons it after a while in which it could not.
-func (s *Session) Close() { leave(s.gts, s.abandon) }
+// Leave ends the session and gives its partitions to others at once.
+func (s *Session) Leave() { s.leave() }
+
+// Close ends a session that is followed by another one. A process with a name
+// keeps its place in the group for it; one without leaves.
+func (s *Session) Close() { s.close() }

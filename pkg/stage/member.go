@@ -71,9 +71,14 @@ func (r *Runner) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer m.session.Close()
 	m.epoch = -1
-	return m.run(ctx)
+	err = m.run(ctx)
+	if ctx.Err() != nil && !errors.Is(err, kafka.ErrSuperseded) {
+		m.session.Leave()
+	} else {
+		m.session.Close()
+	}
+	return err
 }
 
 // nameViews finds the topics' ids, under which their views are stored.
@@ -309,6 +314,9 @@ func (m *member) collect(ctx context.Context) ([]Record, error) {
 		records, err := m.poll(ctx, wait, m.cfg.MaxBatch-len(batch))
 		if errors.Is(err, errWoken) {
 			break
+		}
+		if errors.Is(err, kafka.ErrSuperseded) {
+			return nil, err
 		}
 		if err != nil {
 			m.deps.Log.Warn("cannot read", slog.Any("stage", m.cfg.Name), slog.String("error", err.Error()))

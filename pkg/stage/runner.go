@@ -33,7 +33,7 @@ const (
 type Config struct {
 	Name  string // "replica": label of metrics, logs and dead letters
 	Group string // without the installation's prefix
-	// TransactionalIDPrefix gets a random suffix for each process.
+	// TransactionalIDPrefix gets the process's name as its suffix, or a random one.
 	TransactionalIDPrefix string
 	Input                 string // topic
 	// Changelog is the compacted topic that the stage alone writes, and
@@ -116,7 +116,11 @@ func New(cfg Config, s Stage, deps Deps) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, stage: s, deps: deps, metrics: m, txnID: cfg.TransactionalIDPrefix + "." + uuid.NewString()}
+	name := cfg.Kafka.Instance
+	if name == "" {
+		name = uuid.NewString()
+	}
+	r := &Runner{cfg: cfg, stage: s, deps: deps, metrics: m, txnID: cfg.TransactionalIDPrefix + "." + name}
 	if deps.Redis != nil {
 		r.views = deps.Redis.Views()
 	}
@@ -126,7 +130,8 @@ func New(cfg Config, s Stage, deps Deps) (*Runner, error) {
 
 // Run takes part in the stage until ctx ends; then the transaction in hand is
 // finished and the group is left. It returns an error only if it cannot start
-// at all: everything that time may heal is waited for.
+// at all, or with [kafka.ErrSuperseded]: everything that time may heal is waited
+// for.
 func (r *Runner) Run(ctx context.Context) error {
 	if r.deps.Redis != nil {
 		if err := r.untilDone(ctx, "redis", func() error { return r.deps.Redis.Ping(ctx) }); err != nil {
@@ -138,7 +143,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		err := r.join(ctx)
-		if errors.Is(err, errCrash) {
+		if errors.Is(err, errCrash) || errors.Is(err, kafka.ErrSuperseded) {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
