@@ -20,6 +20,7 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/mapping"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/secret"
+	"github.com/fluxnex/fluxnex/services/delivery"
 )
 
 func newControlPlaneCommands(e *environment) []*cobra.Command {
@@ -332,6 +333,10 @@ func newDeleteCommand(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete KIND NAME",
 		Short: "Delete one object that nothing else needs; a tenant's id is never used again",
+		Long: `Delete one object that nothing else needs; a tenant's id is never used again.
+With a route goes what is queued for it and not sent yet: it is withdrawn
+(route_removed). What was delivered stays as it is. A route that is declared
+again takes records with their next change, or with a re-sync.`,
 		Args:  withArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind, err := controlplane.ParseKind(args[0])
@@ -350,7 +355,28 @@ func newDeleteCommand(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printApplied(e, done)
+			if err := printApplied(e, done); err != nil || kind != controlplane.KindRoute {
+				return err
+			}
+			return e.withDB(c.Context(), func(db *postgres.DB) error { return sayWithdrawn(c.Context(), e, db) })
 		},
 	}
+}
+
+// sayWithdrawn tells what becomes of what was queued for a route.
+func sayWithdrawn(ctx context.Context, e *environment, db *postgres.DB) error {
+	snapshot, err := currentSnapshot(ctx, db)
+	if err != nil {
+		return err
+	}
+	lanes, err := db.Deliveries().AllLanes(ctx)
+	if err != nil {
+		return err
+	}
+	n, err := db.Deliveries().Unrouted(ctx, delivery.Routing(snapshot, lanes, lookup))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.out, "%d rows that no route sends any more are withdrawn (route_removed); what is in flight is settled, what was delivered stays as it is\n", n)
+	return err
 }

@@ -160,6 +160,10 @@ func runDelivery(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	replicas, err := p.replicas(codecs, rdb)
+	if err != nil {
+		return err
+	}
 	client := p.http(2 * p.cfg.InFlight)
 	s, err := delivery.New(delivery.Config{InFlight: p.cfg.InFlight, WaitTTL: p.cfg.WaitTTL}, delivery.Deps{
 		Rows: db.Deliveries(),
@@ -169,6 +173,7 @@ func runDelivery(ctx context.Context, p *process) error {
 			}, p.log)
 		},
 		Codecs: codecs, Producer: producer, Inbox: inbox, Topics: p.kafka.Topics(), Snapshots: config,
+		Sources: db.Fetches(), Replicas: replicas,
 		Integrations: lookup, HTTP: client, Credentials: p.tokens(client, vault), Limiter: rdb.Limiter(),
 		Registerer: p.metrics, Log: p.log, Clock: time.Now, Owner: processName(),
 	})

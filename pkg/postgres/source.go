@@ -102,6 +102,24 @@ func (f *Fetches) Blocks(ctx context.Context) ([]Block, error) {
 	return list, nil
 }
 
+// Stood is for how long of the time since then one source could not be asked.
+func Stood(blocks []Block, since, now time.Time) time.Duration {
+	var stood time.Duration
+	for _, b := range blocks {
+		from, to := b.Since, b.Until
+		if to.IsZero() || to.After(now) {
+			to = now
+		}
+		if from.Before(since) {
+			from = since
+		}
+		if to.After(from) {
+			stood += to.Sub(from)
+		}
+	}
+	return stood
+}
+
 // SourcePoll is one connection to ask for removals.
 type SourcePoll struct {
 	Tenant     record.TenantID

@@ -50,7 +50,8 @@ type attempt struct {
 	connection *controlplane.Connection
 	deliver    integration.Deliverer
 	known      map[postgres.Reference]postgres.Referenced
-	deadline   time.Time // by the monotonic clock; nothing is sent after it
+	unheard    map[record.Key]*record.Replica // what references name and no target has heard of
+	deadline   time.Time                      // by the monotonic clock; nothing is sent after it
 	began      time.Time
 	openedFor  time.Duration // how long before began the lane was opened; negative: it never was blocked
 	trial      time.Time     // the half-open lane's one call, until it is made; zero: none
@@ -65,6 +66,7 @@ type attempt struct {
 	healed   map[string]bool // codes that Recover was asked about
 	sent     bool            // a call may have reached the destination
 	doubt    bool            // a stored request has no known outcome
+	noRoute  bool            // its newest state was made a withdrawal for want of a route
 
 	overwritten []string           // fields that somebody had changed there
 	without     []record.Reference // left out; the row is sent again once they are there
@@ -176,6 +178,10 @@ func (a *attempt) attempt(stop, ctx context.Context) (postgres.Finished, error) 
 	if a.row.Superseded() || a.row.Verb == record.VerbWithdraw {
 		return postgres.Finished{Row: a.row, Ending: postgres.EndReleased}, nil
 	}
+	if a.unrouted() {
+		a.takeBack(ctx)
+		return a.released(), nil
+	}
 	missing, err := a.references()
 	if err != nil {
 		return a.failed(fault.Unreadable("bad_payload", err)), nil
@@ -216,7 +222,7 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 		// stays in doubt.
 		return false, nil, a.lookFailed(err)
 	}
-	if remote == nil && a.takenBack() {
+	if remote == nil && (a.takenBack() || a.unrouted() && a.takeBack(ctx)) {
 		// What was not done is not wanted any more.
 		a.doubt = false
 		return false, nil, errTakenBack
@@ -231,9 +237,10 @@ func (a *attempt) resolve(ctx context.Context) (done bool, remote *integration.R
 	return q.Final, remote, nil
 }
 
-// takenBack: the newest state says that nothing is to be sent.
+// takenBack: the newest state says that nothing is to be sent, or the one in
+// flight was made to say so.
 func (a *attempt) takenBack() bool {
-	return a.row.DesiredVerb == record.VerbWithdraw && a.row.Superseded()
+	return a.row.DesiredVerb == record.VerbWithdraw && (a.row.Superseded() || a.row.Verb == record.VerbWithdraw)
 }
 
 // took makes a step's outcome the base of the next one.

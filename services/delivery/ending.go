@@ -229,6 +229,9 @@ func (a *attempt) describe(f *postgres.Finished) {
 			return
 		}
 		outcome = "withdrawn"
+		if a.noRoute {
+			f.Code, f.Detail = postgres.ReasonRouteRemoved, postgres.RouteRemoved
+		}
 	}
 	now := a.s.deps.Clock()
 	result := &record.DeliveryResult{

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/fluxnex/fluxnex/pkg/controlplane"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
@@ -70,11 +68,13 @@ func (a *attempt) never(ref record.Reference, found postgres.Referenced, ok bool
 		return fault.Refused(code, remedy, fmt.Errorf("%s needs %s %s, which %s", r.Object, ref.Object, ref.RecordID, what))
 	}
 	switch {
-	case !ok && !a.routed(ref.Object):
+	case !ok && !a.routed(a.snapshot, ref.Object):
 		return refused("reference_not_routed",
 			fmt.Sprintf("Add a route to %q for what becomes a %s, then apply it with --backfill; this is then sent by itself.", r.TargetName, ref.Object),
 			fmt.Sprintf("no route sends to %s", r.TargetName))
-	case !ok && a.waited() >= a.s.cfg.ReferenceGrace:
+	case !ok && a.lost(ref) != nil:
+		return a.refusedBySource(ref)
+	case !ok && a.clock(ref, found, ok) >= a.s.cfg.ReferenceGrace:
 		return refused("reference_unknown",
 			"Look the referenced record up with `fluxnex trace`: it may wait, have failed, or be of a type that is not sent there. This is sent by itself once it arrives.",
 			fmt.Sprintf("nobody has sent to %s within %s", r.TargetName, a.s.cfg.ReferenceGrace))
@@ -92,7 +92,7 @@ func (a *attempt) never(ref record.Reference, found postgres.Referenced, ok bool
 		return refused("reference_failed",
 			"Solve what the referenced record's own notification says; this is then sent by itself.",
 			fmt.Sprintf("failed at %s (%s)", r.TargetName, found.Code))
-	case a.waited() >= a.s.cfg.WaitTTL:
+	case a.clock(ref, found, ok) >= a.s.cfg.WaitTTL:
 		return refused("reference_missing",
 			"See why the referenced record is not delivered to this target; this is sent by itself once it is.",
 			fmt.Sprintf("was not delivered to %s within %s", r.TargetName, a.s.cfg.WaitTTL))
@@ -100,18 +100,34 @@ func (a *attempt) never(ref record.Reference, found postgres.Referenced, ok bool
 	return nil
 }
 
-// routed reports whether any route of the tenant makes such objects at the
-// account.
-func (a *attempt) routed(object string) bool {
-	row, s := a.row, a.snapshot
-	app, ok := a.s.deps.Integrations(row.App)
-	if !ok || app.Map == nil {
-		return true // nobody can say
+// lost is the referenced record where the source has it no more, or never had,
+// or did not give it; nil where it may come.
+func (a *attempt) lost(ref record.Reference) *record.Replica {
+	if r := a.unheard[record.KeyOf(a.row.Tenant, ref.RecordID)]; r != nil && !r.Live() {
+		return r
 	}
-	return slices.ContainsFunc(s.Routes(row.Tenant), func(r controlplane.Route) bool {
-		c, ok := s.Connection(row.Tenant, r.Target)
-		return ok && c.App == row.App && c.RemoteAccount == row.RemoteAccount && app.Map.Of(r.Entity) == object
-	})
+	return nil
+}
+
+// refusedBySource says what the source said of a record that the target will
+// not hear of. It may say otherwise later; then the row comes back.
+func (a *attempt) refusedBySource(ref record.Reference) *fault.Error {
+	lost := a.lost(ref)
+	code, what := "reference_absent", "the source says does not exist"
+	remedy := "Correct the reference in the source record, or give the integration's user access to the missing one; this is then sent by itself."
+	switch lost.Presence {
+	case record.PresenceDeleted:
+		code, what = "reference_deleted", "was deleted in the source"
+		remedy = "Restore the referenced record in the source, or let this one refer to another; it is then sent by itself."
+	case record.PresenceFailed:
+		code, what = "reference_fetch_failed", "could not be fetched from the source"
+		remedy = "Check the source connection and its user's access, then save the referenced record again; this is then sent by itself."
+	case record.PresenceAbsent, record.PresenceLive:
+	}
+	if lost.Detail != "" {
+		what += ": " + lost.Detail
+	}
+	return fault.Refused(code, remedy, fmt.Errorf("%s needs %s %s, which %s", a.row.Object, ref.Object, ref.RecordID, what))
 }
 
 func (a *attempt) waited() time.Duration {
@@ -128,12 +144,15 @@ func (a *attempt) waiting(missing []record.Reference) postgres.Finished {
 	f := a.end(postgres.EndWaiting, &fault.Error{Code: "reference", Err: fmt.Errorf("for %s %s", first.Object, first.RecordID)})
 	f.Class = ""
 	f.References = missing
-	f.Delay = a.s.cfg.WaitTTL - a.waited()
+	f.Delay = a.s.cfg.WaitTTL
 	for _, ref := range missing {
-		if _, ok := a.known[a.reference(ref)]; !ok {
-			// Routes may change, and this process may not know the newest yet: the
-			// looks get rarer.
-			f.Delay = min(f.Delay, a.s.cfg.ReferenceGrace-a.waited(), a.waited())
+		found, ok := a.known[a.reference(ref)]
+		clock := a.clock(ref, found, ok)
+		f.Delay = min(f.Delay, a.s.cfg.WaitTTL-clock)
+		if !ok {
+			// Routes may change, this process may not know the newest yet, and the
+			// source may say that there is no such record: the looks get rarer.
+			f.Delay = min(f.Delay, a.s.cfg.ReferenceGrace-clock, a.waited())
 		}
 		if ref.Optional {
 			f.Delay = min(f.Delay, a.s.cfg.OptionalWait-a.waited())

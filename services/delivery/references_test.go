@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +24,18 @@ func (shopMapper) Of(e canonical.Entity) string {
 	return "Object"
 }
 
-// routed makes the rig's integration tell what is routed; invoices are.
+// routed makes the rig's integration tell what is routed, and routes these.
 func (r *rig) routed(entities ...canonical.Entity) {
+	r.routes(entities...)
+	r.tune = func(_ *Config, d *Deps) {
+		d.Integrations = func(app string) (*integration.Integration, bool) {
+			return &integration.Integration{App: "shop", Deliver: r.dest, Map: shopMapper{}}, app == "shop"
+		}
+	}
+}
+
+// routes makes these the first tenant's routes, in a new configuration.
+func (r *rig) routes(entities ...canonical.Entity) {
 	s := r.snap.Current()
 	tenant, _ := s.Tenant("envoy")
 	var connections []controlplane.Connection
@@ -34,12 +46,14 @@ func (r *rig) routed(entities ...canonical.Entity) {
 	for _, e := range entities {
 		rs = append(rs, controlplane.Route{Tenant: "envoy", Entity: e, Target: "Shop"})
 	}
-	r.snap.set(controlplane.NewSnapshot(2, time.Now(), []controlplane.Tenant{*tenant}, connections, rs, nil))
-	r.tune = func(_ *Config, d *Deps) {
-		d.Integrations = func(app string) (*integration.Integration, bool) {
-			return &integration.Integration{App: "shop", Deliver: r.dest, Map: shopMapper{}}, app == "shop"
-		}
-	}
+	r.snap.set(controlplane.NewSnapshot(s.Version+1, time.Now(), []controlplane.Tenant{*tenant}, connections, rs, nil))
+}
+
+// knownReplicas is what the platform knows of source records.
+type knownReplicas map[record.Key]*record.Replica
+
+func (k knownReplicas) Replicas(context.Context, []record.Key) (map[record.Key]*record.Replica, error) {
+	return k, nil
 }
 
 func customer(seq int, verb record.Verb) *record.OutboundCommand {
@@ -66,11 +80,21 @@ func (r *rig) refers(id string) {
 func TestAReferenceThatNeverCanBeIsToldAndComesBack(t *testing.T) {
 	cases := map[string]struct {
 		entities []canonical.Entity
+		presence record.Presence // of the customer in the source, as far as is known
 		before   func(r *rig)
 		restore  func(r *rig)
 	}{
 		"reference_not_routed": {
 			entities: []canonical.Entity{canonical.TMSInvoice},
+			restore: func(r *rig) {
+				r.routes(canonical.TMSInvoice, canonical.TMSCustomer)
+				r.consume(customer(1, record.VerbUpsert))
+			},
+		},
+		"reference_absent":       {presence: record.PresenceAbsent, restore: func(r *rig) { r.consume(customer(1, record.VerbUpsert)) }},
+		"reference_fetch_failed": {presence: record.PresenceFailed, restore: func(r *rig) { r.consume(customer(1, record.VerbUpsert)) }},
+		"reference_deleted in the source": {
+			presence: record.PresenceDeleted,
 			restore:  func(r *rig) { r.consume(customer(1, record.VerbUpsert)) },
 		},
 		"reference_withdrawn": {
@@ -103,9 +127,10 @@ func TestAReferenceThatNeverCanBeIsToldAndComesBack(t *testing.T) {
 		},
 		"reference_unknown": {restore: func(r *rig) { r.consume(customer(1, record.VerbUpsert)) }},
 	}
-	for code, c := range cases {
-		t.Run(code, func(t *testing.T) {
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			code, _, _ := strings.Cut(name, " ")
 			r := newRig(t)
 			if c.entities == nil {
 				c.entities = []canonical.Entity{canonical.TMSInvoice, canonical.TMSCustomer}
@@ -113,6 +138,12 @@ func TestAReferenceThatNeverCanBeIsToldAndComesBack(t *testing.T) {
 			r.routed(c.entities...)
 			if tune := r.tune; code == "reference_unknown" {
 				r.tune = func(cfg *Config, d *Deps) { tune(cfg, d); cfg.ReferenceGrace = time.Millisecond }
+			}
+			if tune := r.tune; c.presence != "" {
+				r.tune = func(cfg *Config, d *Deps) {
+					tune(cfg, d)
+					d.Replicas = knownReplicas{record.KeyOf("envoy", "revenova:C"): {Presence: c.presence, Detail: "so it says"}}
+				}
 			}
 			r.start()
 			if c.before != nil {
@@ -139,6 +170,40 @@ func TestAReferenceThatNeverCanBeIsToldAndComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheClockStandsWhileTheSourceCannotBeAsked: nobody's time is up for a quota
+// or a dead authorisation at the source; afterwards it goes on.
+func TestTheClockStandsWhileTheSourceCannotBeAsked(t *testing.T) {
+	r := newRig(t)
+	r.routed(canonical.TMSInvoice, canonical.TMSCustomer)
+	const grace = 200 * time.Millisecond
+	tune := r.tune
+	r.tune = func(cfg *Config, d *Deps) { tune(cfg, d); cfg.ReferenceGrace, cfg.WaitTTL = grace, 2*grace }
+	sources := r.db.Fetches()
+	told := &record.Notification{TenantID: "envoy", SourceApp: "revenova", Audience: record.AudienceSupport, Stage: "fetcher", Class: "retryable", Code: "sf_request_limit", Target: "Revenova", Fingerprint: "f", At: time.Now()}
+	if err := sources.Block(t.Context(), "envoy", "revenova", "sf_request_limit", "used up", time.Hour, told); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.consume(invoiceOf("I", false))
+	waits := r.status("envoy", "I", postgres.StatusWaiting)
+	r.eventually("its time would be over many times", func() (bool, string) {
+		rows, err := r.rows.Of(t.Context(), "envoy", "revenova:I")
+		if err != nil || rows[0].Status == postgres.StatusFailed {
+			t.Fatalf("what waits for a quota at the source failed: %+v, %v", rows, err)
+		}
+		// It is looked at each second.
+		return time.Since(waits.WaitingSince) > 10*grace+2*time.Second, ""
+	})
+	if _, err := sources.Unblock(t.Context(), "envoy", "revenova", "Revenova", "f"); err != nil {
+		t.Fatal(err)
+	}
+	if st := r.status("envoy", "I", postgres.StatusFailed); st.Code != "reference_unknown" {
+		t.Errorf("failed with %s (%s)", st.Code, st.Detail)
+	}
+	r.consume(customer(1, record.VerbUpsert))
+	r.refers("I")
 }
 
 // refuse answers writes of a record with a status.

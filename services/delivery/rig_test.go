@@ -167,7 +167,7 @@ func (r *rig) service() *Service {
 	r.t.Cleanup(client.Close)
 	cfg := Config{InFlight: 32, Lease: 5 * time.Second, Margin: time.Second, BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Poll: 5 * time.Millisecond, BreakerPause: 20 * time.Millisecond}
 	deps := Deps{
-		Rows: r.db.Deliveries(), Codecs: r.codecs, Producer: r.log, Snapshots: r.snap,
+		Rows: r.db.Deliveries(), Codecs: r.codecs, Producer: r.log, Snapshots: r.snap, Sources: r.db.Fetches(),
 		Integrations: func(app string) (*integration.Integration, bool) {
 			return &integration.Integration{App: "shop", Deliver: r.dest}, app == "shop"
 		},

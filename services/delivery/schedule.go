@@ -176,8 +176,9 @@ func (s *Service) resolveReferences(ctx context.Context, attempts []*attempt) er
 		// Nothing was tried; the leases end by themselves.
 		return errors.Join(errors.New("delivery: the claimed rows wait for the end of their lease"), err)
 	}
+	unheard := s.unheard(ctx, attempts, known)
 	for _, a := range attempts {
-		a.known = known
+		a.known, a.unheard = known, unheard
 	}
 	return nil
 }

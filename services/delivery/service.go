@@ -118,7 +118,9 @@ type Deps struct {
 	Inbox        Inbox // nil: what destinations hold is not told
 	Topics       record.Topics
 	Snapshots    Snapshots
-	Integrations func(app string) (*integration.Integration, bool)
+	Sources      *postgres.Fetches // when sources could not be asked; nil: they always could
+	Replicas     Replicas          // nil: nobody knows what sources say of their records
+	Integrations Integrations
 	HTTP         *httpapi.Client
 	Credentials  Credentials
 	Limiter      Limiter
@@ -153,6 +155,9 @@ type Service struct {
 
 	probingMu sync.Mutex
 	probing   map[int32]bool // lanes that are being asked about
+
+	stood  atomic.Pointer[standstill]
+	routes int64 // version of the configuration whose routes were last looked at
 }
 
 // New wires the service; it does nothing before Run.
@@ -171,6 +176,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		breakers: newBreakers(),
 		wake:     make(chan struct{}, 1),
 		probing:  map[int32]bool{},
+		routes:   -1,
 	}
 	s.consumer = newConsumer(s)
 	s.store = newBatcher("store", deps.Rows.Store, s.log)

@@ -14,7 +14,7 @@ const (
 )
 
 // sweep looks again, each second: rows whose references came, lanes whose
-// connection was re-authorised.
+// connection was re-authorised, routes that were removed.
 func (s *Service) sweep(ctx context.Context) error {
 	defer s.probes.Wait()
 	ticker := time.NewTicker(sweepEvery)
@@ -32,6 +32,12 @@ func (s *Service) sweep(ctx context.Context) error {
 }
 
 func (s *Service) look(ctx context.Context, gauges bool) error {
+	if err := s.lookAtSources(ctx); err != nil {
+		return err
+	}
+	if err := s.withdrawUnrouted(ctx, gauges); err != nil {
+		return err
+	}
 	woken, err := s.deps.Rows.WakeWaiting(ctx)
 	if err != nil {
 		return err

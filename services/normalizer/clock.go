@@ -49,18 +49,5 @@ func (s *Stage) waited(tenant record.TenantID, app string, since, now time.Time)
 	if stood == nil {
 		return 0
 	}
-	waited := now.Sub(since)
-	for _, b := range (*stood)[source{tenant, app}] {
-		from, to := b.Since, b.Until
-		if to.IsZero() || to.After(now) {
-			to = now
-		}
-		if from.Before(since) {
-			from = since
-		}
-		if to.After(from) {
-			waited -= to.Sub(from)
-		}
-	}
-	return waited
+	return now.Sub(since) - postgres.Stood((*stood)[source{tenant, app}], since, now)
 }
