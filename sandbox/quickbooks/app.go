@@ -291,6 +291,9 @@ func (a *App) apply(c *call.Call, line *ledger.Entry, r *realm, e *entity, opera
 	case "create":
 		next, faults = r.create(e, body, c.Now)
 	case "update":
+		if e.name == payment {
+			return result{faults: []fault{unsupported("update of " + e.name)}}
+		}
 		next, faults = r.update(old, body, c.Now)
 	case "delete":
 		if e.list() {
@@ -324,6 +327,9 @@ func (a *App) apply(c *call.Call, line *ledger.Entry, r *realm, e *entity, opera
 	c.Applied(line, next.id, before, after)
 	c.Marker(line, next.fields)
 	c.Save(r.key(next), next.saved())
+	if e.name == payment {
+		r.rebalance(c, next)
+	}
 	r.remember(c, request, answer{Status: http.StatusOK, Body: answered, ID: next.id, After: after})
 	return result{body: answered}
 }

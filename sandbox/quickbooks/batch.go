@@ -70,6 +70,9 @@ func (a *App) item(c *call.Call, r *realm, item map[string]json.RawMessage) map[
 		if e == nil {
 			continue
 		}
+		if e.name == payment {
+			return refused(unsupported("Payment in a batch"))
+		}
 		request := ""
 		if c.Line.RequestID != "" {
 			request = c.Line.RequestID + ":" + bid

@@ -190,6 +190,11 @@ func linked() check {
 	return list(group("LinkedTxn", map[string]check{"TxnId": ignored, "TxnType": ignored, "TxnLineId": ignored}))
 }
 
+// applications are a payment's lines: how much of it goes to which transaction.
+func applications() check {
+	return list(group("Line", map[string]check{"Id": ignored, "Amount": number, "LinkedTxn": linked(), "LineEx": ignored}))
+}
+
 func lines() check {
 	expense := map[string]check{
 		"AccountRef": ref(), "CustomerRef": ref(), "ClassRef": ref(), "TaxCodeRef": ref(), "DepartmentRef": ref(), "ItemRef": ref(),
@@ -296,6 +301,14 @@ func entities() map[string]*entity {
 	add(&entity{name: "Invoice", fields: with(txn, sale), required: []string{"CustomerRef", "Line"}, refs: sell, subtotal: true, voidable: true, numbered: true})
 	add(&entity{name: "CreditMemo", fields: with(txn, sale), required: []string{"CustomerRef", "Line"}, refs: sell, subtotal: true, numbered: true})
 	add(&entity{name: "Bill", fields: with(txn, purchase), required: []string{"VendorRef", "Line"}, refs: buy})
+	add(&entity{
+		name: "Payment", required: []string{"CustomerRef", "TotalAmt"}, refs: map[string]string{"CustomerRef": "Customer", "ARAccountRef": "Account", "DepositToAccountRef": "Account"},
+		fields: with(map[string]check{
+			"CustomerRef": ref(), "TotalAmt": number, "Line": applications(), "TxnDate": date, "PrivateNote": text(4000), "PaymentRefNum": text(21),
+			"PaymentMethodRef": ref(), "DepositToAccountRef": ref(), "ARAccountRef": ref(), "CurrencyRef": ref(), "ExchangeRate": number,
+			"UnappliedAmt": ignored, "ProcessPayment": ignored, "LinkedTxn": ignored, "TxnStatus": ignored, "CustomField": ignored,
+		}),
+	})
 	add(&entity{name: "VendorCredit", fields: with(txn, purchase), required: []string{"VendorRef", "Line"}, refs: buy})
 	return all
 }

@@ -61,6 +61,11 @@ func (r *realm) transaction(o, old *object, fields map[string]any, now time.Time
 		return []fault{business("Transaction amount must be 0 or greater.")}
 	}
 	fields["TotalAmt"], fields["Balance"] = money(total), money(total)
+	if o.kind.name == "Invoice" {
+		if f := r.settledBy(o, old, fields, total); f != nil {
+			return f
+		}
+	}
 	due, _ := time.Parse(time.DateOnly, fields["TxnDate"].(string))
 	switch o.kind.name {
 	case "Invoice":
@@ -68,7 +73,7 @@ func (r *realm) transaction(o, old *object, fields map[string]any, now time.Time
 			fields["DueDate"] = due.AddDate(0, 0, 30).Format(time.DateOnly)
 		}
 		setIfAbsent(fields, map[string]any{
-			"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet", "ApplyTaxAfterDiscount": false, "LinkedTxn": []any{},
+			"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet", "ApplyTaxAfterDiscount": false,
 			"AllowIPNPayment": false, "AllowOnlinePayment": false, "AllowOnlineCreditCardPayment": false, "AllowOnlineACHPayment": false,
 		})
 	case "CreditMemo":
@@ -248,7 +253,7 @@ func (r *realm) void(old *object, now time.Time) *object {
 		}
 		lines = append(lines, line)
 	}
-	fields["Line"], fields["TotalAmt"], fields["Balance"] = lines, zero, zero
+	fields["Line"], fields["TotalAmt"], fields["Balance"], fields["LinkedTxn"] = lines, zero, zero, []any{}
 	fields["TxnTaxDetail"] = map[string]any{"TotalTax": zero}
 	note := "Voided"
 	if had := old.text("PrivateNote"); had != "" {

@@ -39,6 +39,9 @@ func (e *entity) validate(body map[string]any) []fault {
 // create makes the first version of an object; the caller holds the lock.
 func (r *realm) create(e *entity, body map[string]any, now time.Time) (*object, []fault) {
 	fields := writable(body)
+	if e.name == payment {
+		fields["TotalAmt"] = body["TotalAmt"] // a payment's is given, not added up
+	}
 	if e.list() {
 		fields["Active"] = true
 	}
@@ -143,9 +146,12 @@ func (r *realm) complete(o, old *object, fields map[string]any, now time.Time) [
 		faults = append(faults, r.resolve(fields, field, e.refs[field])...)
 	}
 	faults = append(faults, r.currency(o, old, fields)...)
-	if e.list() {
+	switch {
+	case e.list():
 		faults = append(faults, r.nameTaken(o, fields)...)
-	} else {
+	case e.name == payment:
+		faults = append(faults, r.received(fields, now)...)
+	default:
 		faults = append(faults, r.transaction(o, old, fields, now)...)
 	}
 	if faults != nil {
