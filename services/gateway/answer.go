@@ -72,9 +72,7 @@ func retryAfter(w http.ResponseWriter, after time.Duration) {
 }
 
 func answer(w http.ResponseWriter, status int, r integration.Response) {
-	h := w.Header()
-	h.Set("Content-Type", r.ContentType)
-	h.Set("Content-Length", strconv.Itoa(len(r.Body)))
+	w.Header().Set("Content-Type", r.ContentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(r.Body)
 }

@@ -10,14 +10,20 @@ import (
 	"strings"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
 	"github.com/fluxnex/fluxnex/pkg/integration"
 )
 
 // errUnauthenticated never says more: the answer and its timing must not tell
 // a wrong secret from a missing one.
 var errUnauthenticated = errors.New("unauthenticated")
+
+// Headers of the Standard Webhooks specification, in the case in which they are
+// looked up.
+const (
+	headerID        = "Webhook-Id"
+	headerTimestamp = "Webhook-Timestamp"
+	headerSignature = "Webhook-Signature"
+)
 
 // signatureTolerance holds in both directions.
 const signatureTolerance = 5 * time.Minute
@@ -67,9 +73,8 @@ func (e *endpoint) bySecret(presented string) ([]*sender, error) {
 // bySignature computes the signature under every key even where the headers
 // alone would do to refuse, so that all refusals take equally long.
 func (g *Gateway) bySignature(ctx context.Context, e *endpoint, h http.Header, body []byte) ([]*sender, error) {
-	id := h.Get(standardwebhooks.HeaderWebhookID)
-	presented := h.Get(standardwebhooks.HeaderWebhookSignature)
-	seconds, err := strconv.ParseInt(h.Get(standardwebhooks.HeaderWebhookTimestamp), 10, 64)
+	id, presented := h.Get(headerID), h.Get(headerSignature)
+	seconds, err := strconv.ParseInt(h.Get(headerTimestamp), 10, 64)
 	age := g.deps.Now().Sub(time.Unix(seconds, 0))
 	fit := err == nil && id != "" && age <= signatureTolerance && age >= -signatureTolerance
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,18 +87,17 @@ func (h *hook) event(gatewayID string, part integration.Event, headers []record.
 func (h *hook) gatewayID(part integration.Event, index int) string {
 	id := part.EventID
 	if id == "" {
-		if id = h.header.Get("Webhook-Id"); id == "" {
+		if id = h.header.Get(headerID); id == "" {
 			return h.newID()
 		}
-		id = fmt.Sprintf("%s#%d", id, index)
+		id += "#" + strconv.Itoa(index)
 	}
-	digest := sha256.New()
-	for _, text := range []string{string(h.tenant), h.source, id} {
-		digest.Write([]byte(text))
-		digest.Write([]byte{0})
-	}
-	var sum [sha256.Size]byte
-	u := uuid.UUID(digest.Sum(sum[:0])[:16])
+	var room [256]byte
+	text := append(append(room[:0], h.tenant...), 0)
+	text = append(append(text, h.source...), 0)
+	text = append(append(text, id...), 0)
+	sum := sha256.Sum256(text)
+	u := uuid.UUID(sum[:16])
 	u[6] = u[6]&0x0f | 0x80 // version 8: derived in a way of our own
 	u[8] = u[8]&0x3f | 0x80
 	return "gw-" + u.String()
@@ -116,7 +116,7 @@ func (h *hook) newID() string {
 // is, so no credential and no cookie can be.
 func selectHeaders(h http.Header) []record.Header {
 	var out []record.Header
-	for _, name := range [...]string{"User-Agent", "Soapaction", "Webhook-Id", "Webhook-Timestamp", "X-Request-Id"} {
+	for _, name := range [...]string{"User-Agent", "Soapaction", headerID, headerTimestamp, "X-Request-Id"} {
 		values := h[name]
 		if len(values) == 0 {
 			continue

@@ -73,8 +73,8 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 
 	// From here on the sender waits for us: this timer is the only limit, and
 	// a sender that hangs up cancels nothing.
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.cfg.AnswerWithin)
-	defer cancel()
+	answerBy := time.Now().Add(g.cfg.AnswerWithin)
+	ctx := context.WithoutCancel(r.Context())
 
 	webhook := g.deps.Webhooks[source]
 	format, scheme := webhook.Detect(r.Header.Get("Content-Type"), body)
@@ -84,14 +84,14 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 		answer(w, o.code, webhook.Failed(format, "the events could not be stored now; send them again"))
 		return o
 	}
-	senders, err := g.authenticate(deadline, e, scheme, r, body)
+	senders, err := g.authenticate(ctx, e, scheme, r, body)
 	if errors.Is(err, errUnauthenticated) {
 		return refused(unauthenticated())
 	}
 	if err != nil {
 		return failed("secrets_unavailable", err)
 	}
-	if ok, after := g.admit(deadline, e.tenant, e.perSecond); !ok {
+	if ok, after := g.admit(ctx, e.tenant, e.perSecond); !ok {
 		retryAfter(w, after)
 		return refused(tooMany())
 	}
@@ -107,7 +107,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	headers, traceID := traceHeaders(r.Header)
 	o.traceID, o.events = traceID, len(events)
 
-	if err := g.send(deadline, events, headers); err != nil {
+	if err := g.send(ctx, answerBy, events, headers); err != nil {
 		return failed("not_persisted", err)
 	}
 	failpoint.Hit("gateway-persisted")
@@ -131,17 +131,19 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 
 // send waits for the acknowledgements, but never beyond the deadline: whatever
 // the inbox does then, it does without the sender.
-func (g *Gateway) send(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header) error {
+func (g *Gateway) send(ctx context.Context, answerBy time.Time, events []record.GatewayEvent, headers []kafka.Header) error {
 	if len(events) == 0 {
 		return nil
 	}
 	done := make(chan error, 1)
 	g.deps.Inbox.Start(ctx, events, headers, func(err error) { done <- err })
+	timer := time.NewTimer(time.Until(answerBy))
+	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("no acknowledgement within %s: %w", g.cfg.AnswerWithin, ctx.Err())
+	case <-timer.C:
+		return fmt.Errorf("no acknowledgement within %s", g.cfg.AnswerWithin)
 	}
 }
 
@@ -155,24 +157,27 @@ func (g *Gateway) settle(ctx context.Context, source string, o outcome, took tim
 	if o.code >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	if !g.deps.Log.Enabled(ctx, level) {
+	log := g.deps.Log.Handler()
+	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs,
+	// A record made by hand: a logger would look up the line that it is written
+	// on, for nobody.
+	line := slog.NewRecord(g.deps.Now(), level, "webhook settled", 0)
+	line.AddAttrs(
 		slog.String("source", source), slog.String("tenant", string(o.tenant)), slog.Int("code", o.code),
 		slog.Int("events", o.events), slog.Int("bytes", o.bytes), slog.Duration("took", took))
 	if o.format != "" {
-		attrs = append(attrs, slog.String("format", o.format))
+		line.AddAttrs(slog.String("format", o.format))
 	}
 	if o.first != "" {
-		attrs = append(attrs, slog.String("gateway_id", o.first), slog.String("trace_id", o.traceID))
+		line.AddAttrs(slog.String("gateway_id", o.first), slog.String("trace_id", o.traceID))
 	}
 	if o.reason != "" {
-		attrs = append(attrs, slog.String("reason", o.reason))
+		line.AddAttrs(slog.String("reason", o.reason))
 	}
 	if o.err != nil {
-		attrs = append(attrs, slog.Any("error", o.err))
+		line.AddAttrs(slog.Any("error", o.err))
 	}
-	g.deps.Log.LogAttrs(ctx, level, "webhook settled", attrs...)
+	_ = log.Handle(ctx, line) // a line that cannot be written is lost
 }

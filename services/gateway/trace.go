@@ -22,20 +22,29 @@ const (
 func traceHeaders(h http.Header) (headers []kafka.Header, traceID string) {
 	var random [24]byte
 	_, _ = rand.Read(random[:]) // never fails
-	span := hex.EncodeToString(random[:8])
-	if trace, flags, ok := parseTraceParent(h.Get(traceParent)); ok {
-		headers = append(headers, kafka.Header{Key: traceParent, Value: []byte("00-" + trace + "-" + span + "-" + flags)})
-		if state := h.Get(traceState); state != "" && len(state) <= maxTraceState {
-			headers = append(headers, kafka.Header{Key: traceState, Value: []byte(state)})
-		}
-		return headers, trace
+	own := make([]byte, 0, len("00-")+traceIDLength+len("-")+spanIDLength+len("-01"))
+	own = append(own, "00-"...)
+	trace, flags, ok := parseTraceParent(h.Get("Traceparent"))
+	if ok {
+		own = append(own, trace...)
+	} else {
+		own, flags = hex.AppendEncode(own, random[8:]), "01"
+		trace = string(own[len("00-"):])
 	}
-	trace := hex.EncodeToString(random[8:])
-	return []kafka.Header{{Key: traceParent, Value: []byte("00-" + trace + "-" + span + "-01")}}, trace
+	own = hex.AppendEncode(append(own, '-'), random[:8])
+	own = append(append(own, '-'), flags...)
+	headers = append(headers, kafka.Header{Key: traceParent, Value: own})
+	if state := h.Get("Tracestate"); ok && state != "" && len(state) <= maxTraceState {
+		headers = append(headers, kafka.Header{Key: traceState, Value: []byte(state)})
+	}
+	return headers, trace
 }
 
 // parseTraceParent refuses what the recommendation calls invalid, all zeros included.
 func parseTraceParent(s string) (trace, flags string, ok bool) {
+	if s == "" {
+		return "", "", false
+	}
 	parts := strings.Split(s, "-")
 	if len(parts) < 4 || len(parts[0]) != 2 || parts[0] == "ff" || (parts[0] == "00" && len(parts) != 4) {
 		return "", "", false
