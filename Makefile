@@ -9,7 +9,7 @@ RACE := ./pkg/app/... ./pkg/controlplane/... ./pkg/kafka/... ./pkg/postgres/... 
 HEAVY := ./tests/e2e/... ./tests/torture/... ./tests/mutants/...
 REST = $(shell go list ./... | grep -Ev '/tests/(e2e|torture|mutants)')
 
-.PHONY: help build check test demo demo-missing demo-edit torture torture-mutants bench bench-parts containers clean lint vet unit race e2e suite fuzz crashpoints
+.PHONY: help build check test demo demo-missing demo-edit torture torture-mutants bench bench-brokers bench-parts containers clean lint vet unit race e2e suite fuzz crashpoints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ $(LINT): tools/go.sum
 
 bench: build ## the platform beside the bare thing: table, docs/benchmarks.md; on real parts where they start; about 20 minutes
 	tools/parts/with-parts.sh go run ./tests/bench -docs docs -json bin/benchmarks.json
+
+bench-brokers: build ## three brokers of Apache Kafka: ten steady minutes, then one killed or frozen: docs/benchmarks-brokers.md; about 25 minutes
+	go run ./tests/bench -brokers -docs docs -json bin/benchmarks-brokers.json
 
 bench-parts: ## codec, stage and integration benchmarks
 	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...

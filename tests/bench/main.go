@@ -28,6 +28,10 @@ type options struct {
 	seconds int
 	many    int
 	warm    time.Duration
+
+	brokers   bool
+	turns     int
+	steadyFor time.Duration
 }
 
 func main() {
@@ -57,6 +61,9 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	set.IntVar(&o.seconds, "seconds", 5, "length of a gateway or latency sample")
 	set.IntVar(&o.many, "many", 100_000, "records of the larger CPU sample")
 	set.DurationVar(&o.warm, "warm", 45*time.Second, "bare load before the first sample on Apache Kafka, whose broker is two to four times slower at first")
+	set.BoolVar(&o.brokers, "brokers", false, "instead, three brokers of Apache Kafka: a steady while, then one killed or frozen")
+	set.IntVar(&o.turns, "turns", 3, "faults of each kind, with -brokers")
+	set.DurationVar(&o.steadyFor, "steady", 10*time.Minute, "length of the steady while, with -brokers")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
@@ -86,7 +93,11 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 		_, _ = fmt.Fprintf(progress, format, a...) // a terminal that is gone stops nothing
 	}}
 	// What was measured before a failure is reported all the same.
-	err = b.all(ctx)
+	measure := b.all
+	if b.brokers {
+		measure = b.threeBrokers
+	}
+	err = measure(ctx)
 	return errors.Join(err, b.report(context.WithoutCancel(ctx), out))
 }
 

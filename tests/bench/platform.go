@@ -26,6 +26,7 @@ type cluster struct {
 	Name        string // "embedded broker" or "Apache Kafka"
 	Brokers     string
 	RegistryURL string
+	Replication int      // 0: one
 	process     *process // nil where we did not start it
 }
 
@@ -119,7 +120,7 @@ func install(ctx context.Context, c cluster, dir, bin, postgresURL string, servi
 	p.env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "FLUXNEX_") }),
 		"FLUXNEX_KAFKA_BROKERS="+c.Brokers, "FLUXNEX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "FLUXNEX_TOPIC_PREFIX="+prefix,
 		"FLUXNEX_POSTGRES_URL="+postgresURL, "FLUXNEX_REDIS_URL="+p.redis.URL, "FLUXNEX_KEYSET_FILE="+keyset,
-		"FLUXNEX_COMMIT_INTERVAL="+commitInterval.String(), "FLUXNEX_REPLICATION_FACTOR=1",
+		"FLUXNEX_COMMIT_INTERVAL="+commitInterval.String(), fmt.Sprint("FLUXNEX_REPLICATION_FACTOR=", max(1, c.Replication)),
 		"BENCH_KEY="+webhookKey, "BENCH_SIGNING="+signingSecret, "BENCH_SECRET=benchmark",
 	)
 	file := filepath.Join(dir, "tenant.yaml")

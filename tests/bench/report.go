@@ -34,6 +34,9 @@ func (b *bench) report(ctx context.Context, out io.Writer) error {
 	if b.docs == "" {
 		return nil
 	}
+	if b.brokers {
+		return os.WriteFile(filepath.Join(b.docs, "benchmarks-brokers.md"), []byte(b.brokersPage(ctx)), 0o644)
+	}
 	if err := os.WriteFile(filepath.Join(b.docs, "benchmarks.svg"), []byte(plot(b.results)), 0o644); err != nil {
 		return err
 	}
@@ -75,6 +78,33 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 	t.WriteString("\n![the pipeline beside the bare thing](benchmarks.svg)\n\n## Again\n\n```sh\nmake bench                                      # everything, on the parts this machine has\n")
 	fmt.Fprintf(&t, "go run ./tests/bench -only %s -on %s -pairs %d -records %d -seconds %d -many %d -warm %s  # this run\n```\n\n## Every sample\n\n```\n",
 		b.only, b.on, b.pairs, b.records, b.seconds, b.many, b.warm)
+	for _, r := range b.results {
+		t.WriteString(r.lines() + "\n")
+	}
+	t.WriteString("```\n")
+	return t.String()
+}
+
+// brokersPage is the report of a run with -brokers.
+func (b *bench) brokersPage(ctx context.Context) string {
+	var t strings.Builder
+	fmt.Fprintf(&t, `# Three brokers
+
+Written by %[1]smake bench-brokers%[1]s (tests/bench) on %[2]s; %[3]s.
+Three brokers of Apache Kafka, replication 3, min.insync 2, each a controller too; gateway, replica, normalizer and router, one process each; everything on that machine. Accounts change at a low, steady rate; a webhook is sent until it is accepted, as a source does. A record's wait runs from the moment its webhook was due until its command, or a newer one of the same record, can be read at every destination. Judged over every command: none lost, none twice, none older than the one before it.
+
+%[4]s
+## Again
+
+%[1]s%[1]s%[1]ssh
+make bench-brokers
+go run ./tests/bench -brokers -turns %[5]d -steady %[6]s -warm %[7]s  # this run
+%[1]s%[1]s%[1]s
+
+## Every sample
+
+%[1]s%[1]s%[1]s
+`, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(ctx), b.table(), b.turns, b.steadyFor, b.warm)
 	for _, r := range b.results {
 		t.WriteString(r.lines() + "\n")
 	}
