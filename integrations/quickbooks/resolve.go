@@ -198,6 +198,11 @@ func (d deliverer) Recover(ctx context.Context, c integration.Caller, op integra
 			return now, nil
 		}
 		return nil, nil
+	case "qbo_6000":
+		if op.Applied == nil || op.Applied.Type != invoice {
+			return nil, nil
+		}
+		return nil, d.paid(ctx, c, op, refusal)
 	}
 	return nil, nil
 }
