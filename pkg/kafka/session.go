@@ -227,6 +227,7 @@ func (s *Session) commit(ctx context.Context, msgs []Message, upTo map[int32]int
 		s.log.Warn("transaction aborted, its records come again", slog.String("error", failed.Error()))
 		return nil, false, nil
 	}
+	failpoint.Hit("produced")
 	committed, err = s.gts.End(ctx, kgo.TryCommit)
 	if err != nil {
 		return nil, false, fmt.Errorf("end transaction: %w", err)
@@ -273,6 +274,12 @@ func cmpErr(first, err error) error {
 
 // Leave ends the session and gives its partitions to others at once.
 func (s *Session) Leave() { s.leave() }
+
+// Abandon ends the session as a crash would: the group is told nothing.
+func (s *Session) Abandon() {
+	s.abandon()
+	s.close()
+}
 
 // Close ends a session that is followed by another one. A process with a name
 // keeps its place in the group for it; one without leaves.

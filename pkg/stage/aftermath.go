@@ -69,6 +69,10 @@ func (m *member) carryOut(ctx context.Context, a *aftermath, batches []redis.Bat
 	if err != nil {
 		return
 	}
+	if a.crash = m.at("settled"); a.crash != nil {
+		m.wake()
+		return
+	}
 	upTo := make(map[redis.ViewID]int64, len(batches))
 	for _, b := range batches {
 		upTo[b.ID] = b.To

@@ -20,7 +20,7 @@ type slot struct {
 	done chan struct{}
 }
 
-func (b *bed) slot(failpoint func(string) error) *slot {
+func (b *bed) slot(name string, failpoint func(string) error) *slot {
 	s := &slot{done: make(chan struct{})}
 	b.t.Cleanup(func() {
 		s.mu.Lock()
@@ -32,7 +32,7 @@ func (b *bed) slot(failpoint func(string) error) *slot {
 	go func() {
 		defer close(s.done)
 		for {
-			r, _ := b.newRunner(nil)
+			r, _ := b.newRunner(named(name))
 			r.failpoint = failpoint
 			ctx, cancel := context.WithCancel(context.Background())
 			s.mu.Lock()
@@ -75,7 +75,7 @@ func TestChangelogIsRightThroughRandomFaults(t *testing.T) {
 		}
 		return nil
 	}
-	slots := []*slot{b.slot(failpoint), b.slot(failpoint)}
+	slots := []*slot{b.slot("one", failpoint), b.slot("two", failpoint)}
 	var lost []func() int64
 	for range 20 {
 		b.feed(60, 1)

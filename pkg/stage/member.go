@@ -72,11 +72,13 @@ func (r *Runner) join(ctx context.Context) error {
 		return err
 	}
 	m.epoch = -1
-	err = m.run(ctx)
-	if ctx.Err() != nil && !errors.Is(err, kafka.ErrSuperseded) {
-		m.session.Leave()
-	} else {
+	switch err = m.run(ctx); {
+	case errors.Is(err, errCrash):
+		m.session.Abandon()
+	case errors.Is(err, kafka.ErrSuperseded), ctx.Err() == nil:
 		m.session.Close()
+	default:
+		m.session.Leave()
 	}
 	return err
 }

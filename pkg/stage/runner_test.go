@@ -141,7 +141,7 @@ func TestCrashBetweenApplyAndSettle(t *testing.T) { crashAt(t, "applied") }
 // looks whether the next one makes up for what it left undone.
 func crashAt(t *testing.T, point string) {
 	b := newBed(t, 2)
-	r, s := b.newRunner(nil)
+	r, s := b.newRunner(named("one"))
 	var armed atomic.Bool
 	r.failpoint = func(at string) error {
 		if at == point && armed.Load() {
@@ -158,7 +158,7 @@ func crashAt(t *testing.T, point string) {
 		t.Fatalf("the first member ended with %v, want the crash", err)
 	}
 	first.ended <- nil
-	second := b.start(nil)
+	second := b.start(named("one"))
 	kafkatest.Eventually(t, func() (bool, string) { err := second.Ready(); return err == nil, fmt.Sprint(err) })
 	// It reads records from now on, so all that was left undone is done.
 	got := s.settledStates()
@@ -271,10 +271,15 @@ func TestFailingSettleHoldsTheNextCommitBackAndHeals(t *testing.T) {
 // A member that stands still longer than its session timeout, with a
 // transaction open, must not write anything when it goes on.
 func TestZombieWritesNothing(t *testing.T) {
+	t.Run("its partitions go to another", func(t *testing.T) { zombie(t, "", nil) })
+	t.Run("its place goes to one of its name", func(t *testing.T) { zombie(t, "one", kafka.ErrSuperseded) })
+}
+
+func zombie(t *testing.T, name string, end error) {
+	t.Helper()
 	b := newBed(t, 2)
 	frozen, thaw := make(chan struct{}), make(chan struct{})
 	var once atomic.Bool
-	var zombie *running
 	b.kafka.Fake.ControlKey(kmsg.TxnOffsetCommit.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 		if once.Swap(true) {
 			return nil, nil, false
@@ -282,10 +287,13 @@ func TestZombieWritesNothing(t *testing.T) {
 		b.kafka.Fake.SleepControl(func() { close(frozen); <-thaw })
 		return nil, nil, false
 	})
-	zombie = b.start(func(c *Config) { c.TransactionTimeout, c.SessionTimeout = time.Second, 2*time.Second })
+	zombie := b.start(func(c *Config) {
+		named(name)(c)
+		c.TransactionTimeout, c.SessionTimeout = time.Second, 2*time.Second
+	})
 	b.feed(10, 2)
 	<-frozen
-	other := b.start(nil)
+	other := b.start(named(name))
 	b.feed(10, 2)
 	kafkatest.Eventually(t, func() (bool, string) {
 		n := other.stage.records.Load()
@@ -294,7 +302,13 @@ func TestZombieWritesNothing(t *testing.T) {
 	close(thaw)
 	b.feed(10, 2)
 	b.check()
-	_ = zombie
+	if end == nil {
+		return
+	}
+	if err := <-zombie.ended; !errors.Is(err, end) {
+		t.Errorf("the zombie ended with %v, want %v", err, end)
+	}
+	zombie.ended <- nil
 }
 
 func TestTraceContextFollowsTheRecord(t *testing.T) {
