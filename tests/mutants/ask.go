@@ -42,12 +42,13 @@ var (
 	panicked = regexp.MustCompile(`(?m)^(panic: |fatal error: ).*`)
 	noTests  = regexp.MustCompile(`(?m)^testing: warning: no tests to run$`)
 	asserted = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: .*`)
+	logged   = regexp.MustCompile(`: (seed \d+|log:)$`) // by tests that fail, beside what they assert
 )
 
 // Failure is what noticed a mutant.
 type Failure struct {
 	Test string // "" if nothing did
-	Saw  string // what it said, in the end
+	Saw  string // the first thing it said
 }
 
 // Ask runs the test once. The error is set where that says nothing about the
@@ -71,8 +72,11 @@ func (m Mutant) Ask(ctx context.Context, root, binary string) (Failure, error) {
 		return Failure{}, fmt.Errorf("mutant %s: the test was not run\n%s", m.Name, out)
 	}
 	f := Failure{Test: string(name[1])}
-	if all := asserted.FindAll(out, -1); len(all) > 0 {
-		f.Saw = strings.TrimSpace(string(all[len(all)-1]))
+	for _, said := range asserted.FindAllString(string(out), -1) {
+		if !logged.MatchString(said) {
+			f.Saw = strings.TrimSpace(said)
+			break
+		}
 	}
 	return f, nil
 }

@@ -25,9 +25,10 @@ func waits() []Mutant {
 				{Old: "\t\"sync/atomic\"\n", New: "\t\"sync\"\n\t\"sync/atomic\"\n"},
 				{Old: "// work is one batch.\n", New: "var parkedStates sync.Map\n\n// work is one batch.\n"},
 				{
-					Old: "\t\tif complete {\n",
-					New: "\t\tif !complete {\n\t\t\tparkedStates.LoadOrStore(in.key, in.replica)\n\t\t}\n\t\tif complete {\n\t\t\tif parked, ok := parkedStates.Load(in.key); ok {\n\t\t\t\tin.replica = parked.(*record.Replica)\n\t\t\t}\n",
+					Old: "\t\tparents := make(map[record.ID]*record.Replica, len(in.parents))\n",
+					New: "\t\tif parked, ok := parkedStates.Load(in.key); ok {\n\t\t\tin.replica = parked.(*record.Replica)\n\t\t\tin.parents = in.app.Normalize.Parents(in.replica)\n\t\t}\n\t\tparents := make(map[record.ID]*record.Replica, len(in.parents))\n",
 				},
+				{Old: "\t\tif complete {\n", New: "\t\tif !complete {\n\t\t\tparkedStates.Store(in.key, in.replica)\n\t\t}\n\t\tif complete {\n"},
 			},
 			Package: "./services/normalizer", Test: "^TestAWaitingRecordGoesOnWithItsNewestState$",
 		},
