@@ -29,6 +29,8 @@ type Line struct {
 	Replied   bool      `json:"replied"`
 	Status    int       `json:"status"`
 	Code      string    `json:"code"`
+	Client    string    `json:"client,omitempty"`
+	Replayed  bool      `json:"replayed,omitempty"`
 	Digest    string    `json:"digest"`
 	Marker    string    `json:"marker"`
 }
@@ -68,20 +70,4 @@ func (l *Line) String() string {
 	}
 	return fmt.Sprintf("%s #%d %s %s/%s %s %s→%s %s %d %s request %s digest %s %q",
 		l.Time.Format("15:04:05.000"), l.Seq, l.App, l.Object, l.ID, l.Op, l.Before, l.After, applied, l.Status, l.Code, l.RequestID, l.Digest, l.Marker)
-}
-
-// Object is one object as it is in a destination in the end, one that was taken
-// out of use included.
-type Object struct {
-	App, Account, Type, ID string
-	Name, Phone, City      string
-	Active                 bool
-}
-
-func (o *Object) String() string {
-	use := "in use"
-	if !o.Active {
-		use = "out of use"
-	}
-	return fmt.Sprintf("end: %s %s/%s %s name %q phone %q city %q", o.App, o.Type, o.ID, use, o.Name, o.Phone, o.City)
 }

@@ -50,6 +50,11 @@ type Load struct {
 	// Timeout of one attempt; 0 is Salesforce's, 60 s.
 	Timeout time.Duration
 	Log     io.Writer
+	// Messages are sent instead of the plan's.
+	Messages []Message
+	// Hold makes the source have a record, before the first message about it; nil
+	// where nothing comes late.
+	Hold func(ctx context.Context, h Held) error
 	// Progress is told after each message that is done with; may be nil.
 	Progress func(done, total int)
 }
@@ -69,9 +74,12 @@ type Summary struct {
 
 // Run sends all messages and returns when each is acked or given up.
 func (l *Load) Run(ctx context.Context) (Summary, error) {
-	messages, err := l.Plan.Messages()
-	if err != nil {
-		return Summary{}, err
+	messages := l.Messages
+	if messages == nil {
+		var err error
+		if messages, err = l.Plan.Messages(); err != nil {
+			return Summary{}, err
+		}
 	}
 	timeout := l.Timeout
 	if timeout == 0 {
@@ -113,7 +121,7 @@ func (l *Load) Run(ctx context.Context) (Summary, error) {
 			}
 		})
 	}
-	err = l.feed(ctx, messages, queue)
+	err := l.feed(ctx, messages, queue)
 	close(queue)
 	wg.Wait()
 	summary.Took = time.Since(start)
@@ -150,6 +158,11 @@ func (l *Load) send(ctx context.Context, client *http.Client, log *intentLog, m 
 	edits := make([]string, len(m.Edits))
 	for i, e := range m.Edits {
 		edits[i] = e.Name()
+	}
+	for _, h := range m.Holds {
+		if err := l.Hold(ctx, h); err != nil {
+			return 0, false, err
+		}
 	}
 	for l.Attempts == 0 || attempts < l.Attempts {
 		attempts++

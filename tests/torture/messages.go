@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,46 +22,86 @@ type Message struct {
 	JSON   bool // a change event, signed; otherwise an outbound message
 	Body   []byte
 	Edits  []Edit
+	// Holds are records that the source has from this message on.
+	Holds []Held
+	at    float64 // its place in the load
+}
+
+// bag is what one kind of message is made of.
+type bag struct {
+	bagKey
+	edits []Edit
+}
+
+type bagKey struct {
+	tenant int
+	object string
+	late   bool
 }
 
 // Messages deals the plan's edits into webhook bodies: every edit twice, in one
 // shuffled order over all records, 1 to 100 notifications a message, some of
 // them a third time inside the same message. Deletes are change events of their
-// own, because Salesforce sends no outbound message for them.
+// own, because Salesforce sends no outbound message for them. What comes late
+// comes in the second half.
 func (p *Plan) Messages() ([]Message, error) {
-	rng := rand.New(rand.NewPCG(p.Seed, 2))
-	bags := make([][]Edit, len(p.Tenants))
-	var out []Message
+	return p.deal(rand.New(rand.NewPCG(p.Seed, 2)), func(r *Record, e *Edit) bool {
+		return !e.Probe && (r.Coming == Told || r.Coming == Late)
+	})
+}
+
+// Probes are the edits that Messages leaves out.
+func (p *Plan) Probes() ([]Message, error) {
+	return p.deal(rand.New(rand.NewPCG(p.Seed, 5)), func(_ *Record, e *Edit) bool { return e.Probe })
+}
+
+func (p *Plan) deal(rng *rand.Rand, wanted func(*Record, *Edit) bool) ([]Message, error) {
+	var (
+		out   []Message
+		bags  []*bag
+		place = map[bagKey]*bag{}
+	)
 	deletes := int64(0)
 	for i := range p.Records {
 		r := &p.Records[i]
 		for _, e := range r.Edits {
+			if !wanted(r, &e) {
+				continue
+			}
 			for range 2 {
-				if !e.Deleted {
-					bags[r.Tenant] = append(bags[r.Tenant], e)
+				if e.Deleted {
+					deletes++
+					body, err := deleteEvent(r.Object(), r.ID, e.Stamp, 1778192987716500000+deletes)
+					if err != nil {
+						return nil, err
+					}
+					out = append(out, Message{Tenant: r.Tenant, JSON: true, Body: body, Edits: []Edit{e}})
 					continue
 				}
-				deletes++
-				body, err := DeleteEvent(r.ID, e.Stamp, 1778192987716500000+deletes)
-				if err != nil {
-					return nil, err
+				k := bagKey{r.Tenant, r.Object(), r.Coming == Late}
+				b := place[k]
+				if b == nil {
+					b = &bag{bagKey: k}
+					bags, place[k] = append(bags, b), b
 				}
-				out = append(out, Message{Tenant: r.Tenant, JSON: true, Body: body, Edits: []Edit{e}})
+				b.edits = append(b.edits, e)
 			}
 		}
 	}
 	notification := 0
-	for tenant, bag := range bags {
-		rng.Shuffle(len(bag), func(i, j int) { bag[i], bag[j] = bag[j], bag[i] })
-		for len(bag) > 0 {
-			n := min(1+rng.IntN(100), len(bag))
-			edits := bag[:n:n]
-			bag = bag[n:]
+	for _, b := range bags {
+		edits := b.edits
+		rng.Shuffle(len(edits), func(i, j int) { edits[i], edits[j] = edits[j], edits[i] })
+		for len(edits) > 0 {
+			n := min(1+rng.IntN(100), len(edits))
+			some := edits[:n:n]
+			edits = edits[n:]
 			if n < 100 && rng.IntN(2) == 0 {
-				edits = append(edits, edits[rng.IntN(n)])
+				some = append(some, some[rng.IntN(n)])
 			}
-			notifications := make([]Notification, len(edits))
-			for i, e := range edits {
+			m := Message{Tenant: b.tenant, Edits: some}
+			notifications := make([]Notification, len(some))
+			for i, e := range some {
 				notification++
 				notifications[i] = Notification{
 					ID:     LongID(fmt.Sprintf("04l5g0%09d", notification)),
@@ -67,15 +109,30 @@ func (p *Plan) Messages() ([]Message, error) {
 					Stamp:  e.Stamp,
 					Fields: e.Fields,
 				}
+				if b.late {
+					m.Holds = append(m.Holds, p.Hold(e.Record))
+				}
 			}
-			out = append(out, Message{Tenant: tenant, Body: Envelope(p.Tenants[tenant].Organization, notifications), Edits: edits})
+			m.Body = EnvelopeOf(b.object, p.Tenants[b.tenant].Organization, notifications)
+			out = append(out, m)
 		}
 	}
-	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	for i := range out {
-		out[i].Number = i
-	}
+	order(rng, out)
 	return out, nil
+}
+
+// order shuffles, what is late into the second half, and numbers.
+func order(rng *rand.Rand, messages []Message) {
+	for i := range messages {
+		messages[i].at = rng.Float64()
+		if messages[i].Holds != nil {
+			messages[i].at = (1 + messages[i].at) / 2
+		}
+	}
+	slices.SortStableFunc(messages, func(a, b Message) int { return cmp.Compare(a.at, b.at) })
+	for i := range messages {
+		messages[i].Number = i
+	}
 }
 
 // Request addresses a message to a gateway and proves the sender.

@@ -15,6 +15,8 @@ type Violation struct {
 	What   string
 	// History is all that is known of the record at that app, in order.
 	History []string
+	// Invariant is the one of reliability.md §3 that is broken.
+	Invariant string
 }
 
 // Report is the checker's judgement.
@@ -24,41 +26,89 @@ type Report struct {
 	Writes     int // applied at the destinations
 	Objects    int // in the end
 	// Healed counts inversions within the tolerance.
-	Healed     int
+	Healed int
+
+	Fetched   int   // customers nobody told of that had to arrive
+	Orphans   int   // invoices that can never arrive
+	Told      int   // problems that stages told of
+	Revoked   int   // credentials that were made invalid
+	Viewed    int   // records compared in views
+	Refreshes int   // of tokens
+	Grace     int   // refreshes that were asked for once more with the token before
+	Offsets   int64 // in all topics
+	Markers   int   // of transactions among them
+	Compacted int64 // offsets that compaction explains
+
+	Judged     []Invariant
 	Violations []Violation
 }
 
 // Right reports whether nothing was wrong.
 func (r *Report) Right() bool { return len(r.Violations) == 0 }
 
+// fail notes a violation. A key without app or with a record below 0 is of no
+// record.
 func (c *checker) fail(kind Kind, k key, what string) {
-	v := Violation{Kind: kind, App: k.app, Record: k.record, What: what}
+	v := Violation{Kind: kind, App: k.app, Record: k.record, What: what, Invariant: brokenBy[kind]}
 	if k.app == "" || k.record < 0 {
 		v.Record = -1
-		c.report.Violations = append(c.report.Violations, v)
-		return
+	} else {
+		v.History = c.history(k)
 	}
+	c.report.Violations = append(c.report.Violations, v)
+}
+
+// nothing notes that an invariant that claims to be judged saw nothing.
+func (c *checker) nothing(invariant, what string) {
+	c.report.Violations = append(c.report.Violations, Violation{Kind: NothingSeen, Record: -1, What: what, Invariant: invariant})
+}
+
+// history is all that is known of a record at an app, an invoice's load and
+// notifications included.
+func (c *checker) history(k key) []string {
 	r := &c.ev.Plan.Records[k.record]
-	v.History = append(v.History, fmt.Sprintf("record %d = %s/%s, truth %s", k.record, c.ev.Plan.Tenants[r.Tenant].ID, r.ID, describe([]*State{&r.Truth})))
-	for _, e := range r.Edits {
-		fate := "not sent"
-		switch {
-		case e.Rank <= c.acked[k.record]:
-			fate = "acked, or older than one that was"
-		case c.sent[k.record][fmt.Sprintf("%d%s", e.Rank, e.Variant)]:
-			fate = "sent"
-		}
-		v.History = append(v.History, fmt.Sprintf("edit r%d%s stamp %s deleted %t: %s", e.Rank, e.Variant, e.Stamp.Format(StampLayout), e.Deleted, fate))
+	out := c.edits(k.record)
+	if r.Role == Invoice {
+		out = append(out, c.edits(r.Parent)...)
 	}
 	if t := c.tracks[k]; t != nil {
 		for _, i := range t.lines {
-			v.History = append(v.History, c.ev.Ledger[i].String())
+			out = append(out, c.ev.Ledger[i].String())
 		}
 	}
 	for _, o := range c.ends[k] {
-		v.History = append(v.History, o.String())
+		out = append(out, o.String())
 	}
-	c.report.Violations = append(c.report.Violations, v)
+	if c.ev.Desk != nil {
+		tenant, id := c.ev.Plan.Tenants[r.Tenant].ID, "revenova:"+r.ID
+		for i := range c.ev.Desk.Notices {
+			if n := &c.ev.Desk.Notices[i]; n.Tenant == tenant && n.RecordID == id {
+				out = append(out, n.String())
+			}
+		}
+	}
+	return out
+}
+
+func (c *checker) edits(record int) []string {
+	r := &c.ev.Plan.Records[record]
+	coming := [...]string{"told", "told late", "only fetched", "nowhere"}[r.Coming]
+	out := []string{fmt.Sprintf("record %d = %s/%s %s, %s, truth %s", record, c.ev.Plan.Tenants[r.Tenant].ID, r.ID, r.Object(), coming, describe([]*State{&r.Truth}))}
+	for _, e := range r.Edits {
+		fate := "not sent"
+		switch {
+		case e.Rank <= c.acked[record]:
+			fate = "acked, or older than one that was"
+		case c.sent[record][fmt.Sprintf("%d%s", e.Rank, e.Variant)]:
+			fate = "sent"
+		}
+		what := ""
+		if r.Role == Cargo {
+			what = fmt.Sprintf(" %v", e.Fields)
+		}
+		out = append(out, fmt.Sprintf("edit r%d%s stamp %s deleted %t%s: %s", e.Rank, e.Variant, e.Stamp.Format(StampLayout), e.Deleted, what, fate))
+	}
+	return out
 }
 
 // String is the report for a failing test: each kind with its count and the
@@ -113,6 +163,7 @@ func (r *Report) Markdown(title string, s Summary, deeds []Deed) string {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", d.At.Format("15:04:05.000"), d.What, d.Victim)
 		}
 	}
+	b.WriteString("\n" + r.Table())
 	if !r.Right() {
 		b.WriteString("\n```\n" + r.String() + "```\n")
 	}

@@ -22,6 +22,11 @@ type Notification struct {
 // Envelope is a SOAP outbound message as Salesforce sends it, of up to 100
 // accounts.
 func Envelope(organization string, notifications []Notification) []byte {
+	return EnvelopeOf("Account", organization, notifications)
+}
+
+// EnvelopeOf is one of records of any object.
+func EnvelopeOf(object, organization string, notifications []Notification) []byte {
 	var b strings.Builder
 	short := organization
 	if len(short) > 15 {
@@ -36,7 +41,7 @@ func Envelope(organization string, notifications []Notification) []byte {
 	fmt.Fprintf(&b, "   <PartnerUrl>https://torture.my.salesforce.com/services/Soap/u/61.0/%s</PartnerUrl>\n", short)
 	for _, n := range notifications {
 		fmt.Fprintf(&b, "   <Notification>\n    <Id>%s</Id>\n", n.ID)
-		b.WriteString(`    <sObject xsi:type="sf:Account" xmlns:sf="urn:sobject.enterprise.soap.sforce.com">` + "\n")
+		fmt.Fprintf(&b, "    <sObject xsi:type=\"sf:%s\" xmlns:sf=\"urn:sobject.enterprise.soap.sforce.com\">\n", object)
 		element(&b, "Id", n.Record)
 		stamped := false
 		for _, f := range n.Fields {
@@ -82,11 +87,15 @@ func Acknowledged(status int, body []byte) bool {
 }
 
 // DeleteEvent is a change event of Salesforce's change data capture for a
-// deletion: JSON, only the header, as it comes for deletes.
+// deletion of an account: JSON, only the header, as it comes for deletes.
 func DeleteEvent(record string, stamp time.Time, number int64) ([]byte, error) {
+	return deleteEvent("Account", record, stamp, number)
+}
+
+func deleteEvent(object, record string, stamp time.Time, number int64) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"ChangeEventHeader": map[string]any{
-			"entityName":      "Account",
+			"entityName":      object,
 			"recordIds":       []string{record},
 			"changeType":      "DELETE",
 			"changedFields":   []string{},

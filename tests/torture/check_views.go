@@ -1,0 +1,65 @@
+package torture
+
+import "fmt"
+
+// The ways in which a view can differ from its topic (I7).
+const (
+	ViewLacks  Kind = "view lacks a record"
+	ViewDiffer Kind = "view shows another state"
+	ViewGhost  Kind = "view has a record that its topic has not"
+	ViewUnread Kind = "view not ready"
+)
+
+// View is one partition of a view beside the fold of its compacted topic, both
+// by record key. The values are compared, not understood.
+type View struct {
+	Name      string
+	Partition int32
+	// Ready: it has a checkpoint, and is not being built.
+	Ready bool
+	Have  map[string]string
+	Want  map[string]string
+}
+
+// views judges I7: what is in Redis is what the changelog says.
+func (c *checker) views() {
+	for i := range c.ev.Views {
+		v := &c.ev.Views[i]
+		place := fmt.Sprintf("%s partition %d", v.Name, v.Partition)
+		if len(v.Want) > 0 && !v.Ready {
+			c.fail(ViewUnread, key{}, place)
+			continue
+		}
+		for k, want := range v.Want {
+			have, ok := v.Have[k]
+			switch {
+			case !ok:
+				c.failAt(ViewLacks, k, place+" lacks "+k)
+			case have != want:
+				c.failAt(ViewDiffer, k, fmt.Sprintf("%s: %s is %s, the topic says %s", place, k, have, want))
+			}
+			c.report.Viewed++
+		}
+		for k := range v.Have {
+			if _, ok := v.Want[k]; !ok {
+				c.failAt(ViewGhost, k, place+" has "+k)
+			}
+		}
+	}
+	if c.ev.Views != nil && c.report.Viewed == 0 {
+		c.nothing("I7", "the views' topics are empty")
+	}
+}
+
+// failAt tells the history of the record that a key names, where it is one of
+// the plan's.
+func (c *checker) failAt(kind Kind, recordKey, what string) {
+	for i := range c.ev.Plan.Records {
+		r := &c.ev.Plan.Records[i]
+		if c.ev.Plan.Tenants[r.Tenant].ID+"/revenova:"+r.ID == recordKey {
+			c.fail(kind, key{"quickbooks", i}, what)
+			return
+		}
+	}
+	c.fail(kind, key{}, what)
+}
