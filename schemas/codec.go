@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"unsafe"
 
 	"github.com/hamba/avro/v2"
 
@@ -53,7 +53,7 @@ type Codec[T any] struct {
 // Reflection over the schema costs three times as much on the hot topics; a
 // property test holds both against each other.
 type layout[T any] struct {
-	write func(*avro.Writer, *T)
+	write func(*writer, *T)
 	read  func(*reader, *T)
 }
 
@@ -73,32 +73,39 @@ func newCodec[T any](library avro.API, registry Registry, text string, limit int
 		c.ours[uint32(id)] = true //nolint:gosec // ids of the registry are 32 bits
 	}
 	binary.BigEndian.PutUint32(c.header[1:], uint32(ids[0])) //nolint:gosec // as above
-	c.writers.New = func() any { return avro.NewWriter(nil, 1024, avro.WithWriterConfig(library)) }
+	c.writers.New = func() any { return &writer{b: make([]byte, 0, 4096)} }
 	return c, nil
 }
 
 // Append appends v in Confluent's wire format to dst. dst may be nil or reused:
 // with room in it nothing is allocated.
 func (c *Codec[T]) Append(dst []byte, v *T) ([]byte, error) {
-	w := c.writers.Get().(*avro.Writer) //nolint:forcetypeassert // the pool holds nothing else
+	w := c.writers.Get().(*writer) //nolint:forcetypeassert // the pool holds nothing else
 	defer c.writers.Put(w)
-	w.Reset(nil)
-	w.Error = nil
+	w.b, w.Error = append(w.b[:0], c.header[:]...), nil
 	c.layout.write(w, v)
 	if w.Error != nil {
 		return dst, fault.Unreadable(CodeBytes, w.Error)
 	}
-	if n := headerSize + w.Buffered(); n > c.limit {
+	if n := len(w.b); n > c.limit {
 		return dst, fault.Unreadable(CodeTooLarge, fmt.Errorf("value of %d bytes, the limit is %d", n, c.limit))
 	}
-	dst = slices.Grow(dst, headerSize+w.Buffered())
-	dst = append(dst, c.header[:]...)
-	return append(dst, w.Buffer()...), nil
+	return append(dst, w.b...), nil
 }
 
 // Decode reads a value that any registered version of the schema wrote. The
 // result shares no memory with value. Absent arrays and bytes are nil.
 func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
+	return c.decode(ctx, value, reader{})
+}
+
+// Borrow is Decode without copies: the result's strings and bytes are parts of
+// value, which must never be changed, and its fields are in room.
+func (c *Codec[T]) Borrow(ctx context.Context, value []byte, room *Room) (*T, error) {
+	return c.decode(ctx, value, reader{borrowed: true, room: room})
+}
+
+func (c *Codec[T]) decode(ctx context.Context, value []byte, r reader) (*T, error) {
 	if len(value) > c.limit {
 		return nil, fault.Unreadable(CodeTooLarge, fmt.Errorf("value of %d bytes, the limit is %d", len(value), c.limit))
 	}
@@ -107,7 +114,7 @@ func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
 	}
 	id := binary.BigEndian.Uint32(value[1:headerSize])
 	if c.ours[id] {
-		return c.read(value[headerSize:])
+		return c.read(value[headerSize:], r)
 	}
 	other, err := c.writer(ctx, id)
 	if err != nil {
@@ -120,15 +127,19 @@ func (c *Codec[T]) Decode(ctx context.Context, value []byte) (*T, error) {
 	if err != nil {
 		return nil, fault.Unreadable(CodeBytes, fmt.Errorf("schema id %d: %w", id, err))
 	}
-	return c.read(body)
+	return c.read(body, r)
 }
 
 // read decodes all of body; what it leaves is an error, because a value that
 // another schema wrote often reads well by accident.
-func (c *Codec[T]) read(body []byte) (*T, error) {
-	r := &reader{text: string(body)}
+func (c *Codec[T]) read(body []byte, r reader) (*T, error) {
+	if r.borrowed {
+		r.text = unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // as long as the slice
+	} else {
+		r.text = string(body)
+	}
 	v := new(T)
-	c.layout.read(r, v)
+	c.layout.read(&r, v)
 	if r.Error != nil {
 		return nil, fault.Unreadable(CodeBytes, r.Error)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ func checkAgainstLibrary[T any](t *testing.T, name string, c *schemas.Codec[T]) 
 			t.Fatal(err)
 		}
 		r := rand.New(rand.NewPCG(1, uint64(len(name))))
+		var room schemas.Room
 		for range 200 {
 			var in T
 			fill(r, reflect.ValueOf(&in).Elem())
@@ -102,6 +104,9 @@ func checkAgainstLibrary[T any](t *testing.T, name string, c *schemas.Codec[T]) 
 			}
 			if !reflect.DeepEqual(*back, in) {
 				t.Fatalf("decoded\n%+v\nwant\n%+v", *back, in)
+			}
+			if back, err = c.Borrow(t.Context(), ours, &room); err != nil || !reflect.DeepEqual(*back, in) {
+				t.Fatalf("borrowed\n%+v (%v)\nwant\n%+v", back, err, in)
 			}
 			var theirs T
 			if err := library.Unmarshal(schema, ours[5:], &theirs); err != nil {
@@ -133,6 +138,74 @@ func TestLayoutsAgreeWithTheLibrary(t *testing.T) {
 	checkAgainstLibrary(t, "delivery-result", c.Delivery)
 	checkAgainstLibrary(t, "notification", c.Notification)
 	checkAgainstLibrary(t, "dead-letter", c.DeadLetter)
+}
+
+func TestBorrowedRecordsDoNotShareTheirRoom(t *testing.T) {
+	c, _ := open(t)
+	var room schemas.Room
+	var want []record.Replica
+	var got []*record.Replica
+	r := rand.New(rand.NewPCG(7, 7))
+	for i := range 300 {
+		var in record.Replica
+		fill(r, reflect.ValueOf(&in).Elem())
+		in.Fields = make([]record.Field, []int{0, 3, 40, 64, 65, 900, 1500}[i%7])
+		for k := range in.Fields {
+			in.Fields[k] = record.Field{Name: strconv.Itoa(k), Kind: record.KindText, Value: strconv.Itoa(i)}
+		}
+		if len(in.Fields) == 0 {
+			in.Fields = nil
+		}
+		value, err := c.Replica.Append(nil, &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.Replica.Borrow(t.Context(), value, &room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got = append(want, in), append(got, out)
+	}
+	for i := range got {
+		if !reflect.DeepEqual(*got[i], want[i]) {
+			t.Fatalf("record %d with %d fields became\n%+v\nwant\n%+v", i, len(want[i].Fields), *got[i], want[i])
+		}
+		if cap(got[i].Fields) != len(got[i].Fields) {
+			t.Fatalf("appending to the %d fields of record %d would write over its neighbour's", len(got[i].Fields), i)
+		}
+	}
+}
+
+func TestHeadLeavesOutTheSourceFields(t *testing.T) {
+	c, _ := open(t)
+	text, err := schemas.Text("canonical-record")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := avro.ParseWithCache(text, "", &avro.SchemaCache{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 200 {
+		var in record.Canonical
+		fill(r, reflect.ValueOf(&in).Elem())
+		ours, err := c.Canonical.Append(nil, &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := library.Marshal(schema, &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.SourceFields = nil
+		for _, value := range [][]byte{ours, append(bytes.Clone(ours[:5]), theirs...)} {
+			got, err := c.CanonicalHead.Decode(t.Context(), value)
+			if err != nil || !reflect.DeepEqual(*got, in) {
+				t.Fatalf("the head is\n%+v (%v)\nwant\n%+v", got, err, in)
+			}
+		}
+	}
 }
 
 func TestZeroTimeStaysZero(t *testing.T) {

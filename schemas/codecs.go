@@ -10,14 +10,16 @@ import (
 
 // Codecs are the codecs of all topics of one installation.
 type Codecs struct {
-	Gateway      *Codec[record.GatewayEvent]
-	Replica      *Codec[record.Replica]
-	Canonical    *Codec[record.Canonical]
-	FetchRequest *Codec[record.FetchRequest]
-	Outbound     *Codec[record.OutboundCommand] // of every app
-	Delivery     *Codec[record.DeliveryResult]
-	Notification *Codec[record.Notification]
-	DeadLetter   *Codec[record.DeadLetter]
+	Gateway   *Codec[record.GatewayEvent]
+	Replica   *Codec[record.Replica]
+	Canonical *Codec[record.Canonical]
+	// CanonicalHead reads no source fields.
+	CanonicalHead *Codec[record.Canonical]
+	FetchRequest  *Codec[record.FetchRequest]
+	Outbound      *Codec[record.OutboundCommand] // of every app
+	Delivery      *Codec[record.DeliveryResult]
+	Notification  *Codec[record.Notification]
+	DeadLetter    *Codec[record.DeadLetter]
 }
 
 // Open registers the current schemas for every topic, which changes nothing
@@ -42,13 +44,14 @@ func Open(ctx context.Context, registry Registry, topics record.Topics, apps []s
 	}
 	b := builder{registry: registry, ids: ids}
 	c := &Codecs{
-		Gateway:      build(&b, gatewayEvent, MaxValueSize, layout[record.GatewayEvent]{writeGateway, readGateway}),
-		Replica:      build(&b, replicaRecord, MaxValueSize, layout[record.Replica]{writeReplica, readReplica}),
-		Canonical:    build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonical}),
-		FetchRequest: build(&b, fetchRequest, MaxValueSize, layout[record.FetchRequest]{writeFetchRequest, readFetchRequest}),
-		Delivery:     build(&b, deliveryResult, MaxValueSize, layout[record.DeliveryResult]{writeDelivery, readDelivery}),
-		Notification: build(&b, notification, MaxValueSize, layout[record.Notification]{writeNotification, readNotification}),
-		DeadLetter:   build(&b, deadLetter, MaxDeadLetterSize, layout[record.DeadLetter]{writeDeadLetter, readDeadLetter}),
+		Gateway:       build(&b, gatewayEvent, MaxValueSize, layout[record.GatewayEvent]{writeGateway, readGateway}),
+		Replica:       build(&b, replicaRecord, MaxValueSize, layout[record.Replica]{writeReplica, readReplica}),
+		Canonical:     build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonical}),
+		CanonicalHead: build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonicalHead}),
+		FetchRequest:  build(&b, fetchRequest, MaxValueSize, layout[record.FetchRequest]{writeFetchRequest, readFetchRequest}),
+		Delivery:      build(&b, deliveryResult, MaxValueSize, layout[record.DeliveryResult]{writeDelivery, readDelivery}),
+		Notification:  build(&b, notification, MaxValueSize, layout[record.Notification]{writeNotification, readNotification}),
+		DeadLetter:    build(&b, deadLetter, MaxDeadLetterSize, layout[record.DeadLetter]{writeDeadLetter, readDeadLetter}),
 	}
 	if len(apps) > 0 {
 		c.Outbound = build(&b, outboundCommand, MaxValueSize, layout[record.OutboundCommand]{writeOutbound, readOutbound})

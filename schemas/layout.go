@@ -3,8 +3,6 @@ package schemas
 import (
 	"time"
 
-	"github.com/hamba/avro/v2"
-
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
 
@@ -12,11 +10,11 @@ import (
 // property test decodes with the library what they write, and the other way
 // round, so an order that differs cannot pass.
 
-func writeTime(w *avro.Writer, t time.Time) { w.WriteLong(t.UnixMicro()) }
+func writeTime(w *writer, t time.Time) { w.WriteLong(t.UnixMicro()) }
 
 func readTime(r *reader) time.Time { return time.UnixMicro(r.ReadLong()).UTC() }
 
-func writeBytes(w *avro.Writer, b []byte) { w.WriteBytes(b) }
+func writeBytes(w *writer, b []byte) { w.WriteBytes(b) }
 
 func readBytes(r *reader) []byte {
 	b := r.ReadBytes()
@@ -26,12 +24,12 @@ func readBytes(r *reader) []byte {
 	return b
 }
 
-func writeString[S ~string](w *avro.Writer, s S) { w.WriteString(string(s)) }
+func writeString[S ~string](w *writer, s S) { w.WriteString(string(s)) }
 
 func readString[S ~string](r *reader) S { return S(r.ReadString()) }
 
 // writeSlice writes one block without its size in bytes.
-func writeSlice[E any](w *avro.Writer, s []E, write func(*avro.Writer, *E)) {
+func writeSlice[E any](w *writer, s []E, write func(*writer, *E)) {
 	if len(s) > maxElements {
 		w.Error = errTooMany
 		return
@@ -45,14 +43,42 @@ func writeSlice[E any](w *avro.Writer, s []E, write func(*avro.Writer, *E)) {
 	w.WriteLong(0)
 }
 
+// writeSized writes one block with its size in bytes, which readers of other
+// fields pass over.
+func writeSized[E any](w *writer, s []E, size func(*E) int, write func(*writer, *E)) {
+	if len(s) == 0 || len(s) > maxElements {
+		writeSlice(w, s, write)
+		return
+	}
+	total := 0
+	for i := range s {
+		total += size(&s[i])
+	}
+	w.WriteLong(-int64(len(s)))
+	w.WriteLong(int64(total))
+	for i := range s {
+		write(w, &s[i])
+	}
+	w.WriteLong(0)
+}
+
 // readSlice allocates for what was read, never for what a count promises, and
 // stops at the first error.
 func readSlice[E any](r *reader, read func(*reader, *E)) []E {
-	const trusted = 64
-	var s []E
+	return readInto(r, nil, read)
+}
+
+// trusted is the most elements that room is made for before they are read.
+const trusted = 64
+
+// readInto uses the room there is, if any.
+func readInto[E any](r *reader, s []E, read func(*reader, *E)) []E {
 	for {
 		n := r.ReadBlockHeader()
 		if r.Error != nil || n == 0 {
+			if len(s) == 0 {
+				return nil
+			}
 			return s
 		}
 		if n < 0 || n > maxElements-int64(len(s)) {
@@ -73,15 +99,15 @@ func readSlice[E any](r *reader, read func(*reader, *E)) []E {
 	}
 }
 
-func writeLong(w *avro.Writer, n *int64) { w.WriteLong(*n) }
+func writeLong(w *writer, n *int64) { w.WriteLong(*n) }
 
 func readLong(r *reader, n *int64) { *n = r.ReadLong() }
 
-func writeText(w *avro.Writer, s *string) { w.WriteString(*s) }
+func writeText(w *writer, s *string) { w.WriteString(*s) }
 
 func readText(r *reader, s *string) { *s = r.ReadString() }
 
-func writeRevision(w *avro.Writer, v record.Revision) {
+func writeRevision(w *writer, v record.Revision) {
 	w.WriteInt(v.Generation)
 	w.WriteLong(v.Offset)
 }
@@ -90,7 +116,7 @@ func readRevision(r *reader) record.Revision {
 	return record.Revision{Generation: r.ReadInt(), Offset: r.ReadLong()}
 }
 
-func writeHop(w *avro.Writer, v *record.Hop) {
+func writeHop(w *writer, v *record.Hop) {
 	w.WriteString(v.Stage)
 	writeTime(w, v.At)
 }
@@ -100,7 +126,7 @@ func readHop(r *reader, v *record.Hop) {
 	v.At = readTime(r)
 }
 
-func writeLineage(w *avro.Writer, v *record.Lineage) {
+func writeLineage(w *writer, v *record.Lineage) {
 	w.WriteString(v.GatewayTopic)
 	w.WriteInt(v.Partition)
 	w.WriteLong(v.Offset)
@@ -122,7 +148,7 @@ func readLineage(r *reader, v *record.Lineage) {
 	v.Recent = readSlice(r, readLong)
 }
 
-func writeHeader(w *avro.Writer, v *record.Header) {
+func writeHeader(w *writer, v *record.Header) {
 	w.WriteString(v.Name)
 	w.WriteString(v.Value)
 }
@@ -132,7 +158,7 @@ func readHeader(r *reader, v *record.Header) {
 	v.Value = r.ReadString()
 }
 
-func writeField(w *avro.Writer, v *record.Field) {
+func writeField(w *writer, v *record.Field) {
 	w.WriteString(v.Name)
 	writeString(w, v.Kind)
 	w.WriteString(v.Value)
@@ -146,7 +172,51 @@ func readField(r *reader, v *record.Field) {
 	v.Version = r.ReadString()
 }
 
-func writeReference(w *avro.Writer, v *record.Reference) {
+// sizeOfField is how many bytes writeField writes.
+func sizeOfField(v *record.Field) int {
+	return sizeOfText(len(v.Name)) + sizeOfText(len(v.Kind)) + sizeOfText(len(v.Value)) + sizeOfText(len(v.Version))
+}
+
+func sizeOfText(n int) int {
+	size := n + 1
+	for n >= 1<<6 { // the first byte holds six bits of a length, the others seven
+		n >>= 7
+		size++
+	}
+	return size
+}
+
+// readFields is readSlice of fields, in the batch's room.
+func readFields(r *reader) []record.Field {
+	if r.room == nil {
+		return readSlice(r, readField)
+	}
+	fields := readInto(r, r.room.free(), readField)
+	r.room.taken(len(fields))
+	return fields[:len(fields):len(fields)]
+}
+
+// skipFields passes over an array of fields.
+func skipFields(r *reader) []record.Field {
+	var v record.Field
+	for {
+		n, size := r.block()
+		switch {
+		case r.Error != nil || n == 0:
+			return nil
+		case n < 0 || n > maxElements:
+			r.fail(errTooMany)
+		case size >= 0:
+			r.skip(size)
+		default:
+			for range n {
+				readField(r, &v)
+			}
+		}
+	}
+}
+
+func writeReference(w *writer, v *record.Reference) {
 	w.WriteString(v.Path)
 	writeString(w, v.RecordID)
 	w.WriteString(v.Object)
@@ -160,7 +230,7 @@ func readReference(r *reader, v *record.Reference) {
 	v.Optional = r.ReadBool()
 }
 
-func writeEntity(w *avro.Writer, v *record.CanonicalEntity) {
+func writeEntity(w *writer, v *record.CanonicalEntity) {
 	w.WriteString(v.Entity)
 	w.WriteString(v.CanonicalID)
 	writeString(w, v.State)
@@ -176,7 +246,7 @@ func readEntity(r *reader, v *record.CanonicalEntity) {
 	v.Body = readBytes(r)
 }
 
-func writeDependency(w *avro.Writer, v *record.Dependency) {
+func writeDependency(w *writer, v *record.Dependency) {
 	writeString(w, v.RecordID)
 	w.WriteString(v.Digest)
 }

@@ -1,12 +1,8 @@
 package schemas
 
-import (
-	"github.com/hamba/avro/v2"
+import "github.com/fluxnex/fluxnex/pkg/record"
 
-	"github.com/fluxnex/fluxnex/pkg/record"
-)
-
-func writeGateway(w *avro.Writer, v *record.GatewayEvent) {
+func writeGateway(w *writer, v *record.GatewayEvent) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -42,7 +38,7 @@ func readGateway(r *reader, v *record.GatewayEvent) {
 	v.Depth = r.ReadInt()
 }
 
-func writeReplica(w *avro.Writer, v *record.Replica) {
+func writeReplica(w *writer, v *record.Replica) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -67,7 +63,7 @@ func readReplica(r *reader, v *record.Replica) {
 	v.Presence = readString[record.Presence](r)
 	v.Detail = r.ReadString()
 	v.Version = r.ReadString()
-	v.Fields = readSlice(r, readField)
+	v.Fields = readFields(r)
 	v.ParserVersion = r.ReadInt()
 	v.Revision = readRevision(r)
 	v.ConfigVersion = r.ReadLong()
@@ -76,7 +72,7 @@ func readReplica(r *reader, v *record.Replica) {
 	v.Depth = r.ReadInt()
 }
 
-func writeCanonical(w *avro.Writer, v *record.Canonical) {
+func writeCanonical(w *writer, v *record.Canonical) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -87,13 +83,19 @@ func writeCanonical(w *avro.Writer, v *record.Canonical) {
 	writeSlice(w, v.Entities, writeEntity)
 	writeSlice(w, v.Dependencies, writeDependency)
 	writeTime(w, v.WaitingSince)
-	writeSlice(w, v.SourceFields, writeField)
+	writeSized(w, v.SourceFields, sizeOfField, writeField)
 	writeRevision(w, v.Revision)
 	w.WriteLong(v.ConfigVersion)
 	writeLineage(w, &v.Lineage)
 }
 
-func readCanonical(r *reader, v *record.Canonical) {
+func readCanonical(r *reader, v *record.Canonical) { canonicalWith(r, v, readFields) }
+
+// readCanonicalHead leaves out what most readers do not look at and is most of
+// the value.
+func readCanonicalHead(r *reader, v *record.Canonical) { canonicalWith(r, v, skipFields) }
+
+func canonicalWith(r *reader, v *record.Canonical, fields func(*reader) []record.Field) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -104,13 +106,13 @@ func readCanonical(r *reader, v *record.Canonical) {
 	v.Entities = readSlice(r, readEntity)
 	v.Dependencies = readSlice(r, readDependency)
 	v.WaitingSince = readTime(r)
-	v.SourceFields = readSlice(r, readField)
+	v.SourceFields = fields(r)
 	v.Revision = readRevision(r)
 	v.ConfigVersion = r.ReadLong()
 	readLineage(r, &v.Lineage)
 }
 
-func writeFetchRequest(w *avro.Writer, v *record.FetchRequest) {
+func writeFetchRequest(w *writer, v *record.FetchRequest) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -136,7 +138,7 @@ func readFetchRequest(r *reader, v *record.FetchRequest) {
 	readLineage(r, &v.Lineage)
 }
 
-func writeOutbound(w *avro.Writer, v *record.OutboundCommand) {
+func writeOutbound(w *writer, v *record.OutboundCommand) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -180,7 +182,7 @@ func readOutbound(r *reader, v *record.OutboundCommand) {
 	readLineage(r, &v.Lineage)
 }
 
-func writeDelivery(w *avro.Writer, v *record.DeliveryResult) {
+func writeDelivery(w *writer, v *record.DeliveryResult) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -226,7 +228,7 @@ func readDelivery(r *reader, v *record.DeliveryResult) {
 	readLineage(r, &v.Lineage)
 }
 
-func writeNotification(w *avro.Writer, v *record.Notification) {
+func writeNotification(w *writer, v *record.Notification) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)
@@ -264,7 +266,7 @@ func readNotification(r *reader, v *record.Notification) {
 	readLineage(r, &v.Lineage)
 }
 
-func writeDeadLetter(w *avro.Writer, v *record.DeadLetter) {
+func writeDeadLetter(w *writer, v *record.DeadLetter) {
 	writeString(w, v.TenantID)
 	w.WriteString(v.SourceApp)
 	writeString(w, v.RecordID)

@@ -104,6 +104,7 @@ type input struct {
 type work struct {
 	s        *Stage
 	inputs   []input
+	room     schemas.Room
 	snapshot *controlplane.Snapshot
 	// batch holds the newest state of each record of this batch: the view may
 	// not have it yet.
@@ -117,7 +118,7 @@ type work struct {
 // Begin implements stage.Stage.
 func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, error) {
 	w := &work{s: s, inputs: make([]input, len(batch)), batch: map[record.Key]*record.Replica{}}
-	w.decode = func(value []byte) (*record.Replica, error) { return s.deps.Codecs.Replica.Decode(ctx, value) }
+	w.decode = func(value []byte) (*record.Replica, error) { return s.deps.Codecs.Replica.Borrow(ctx, value, &w.room) }
 	var version int64
 	for i := range batch {
 		in := &w.inputs[i]
@@ -125,7 +126,7 @@ func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, er
 		if batch[i].Value == nil {
 			continue // the erasure of a tenant
 		}
-		r, err := s.deps.Codecs.Replica.Decode(ctx, batch[i].Value)
+		r, err := s.deps.Codecs.Replica.Borrow(ctx, batch[i].Value, &w.room)
 		switch f := fault.Of(err); {
 		case err == nil && r.Key() != in.key:
 			in.err = fault.New(fault.Poison, "foreign_key", "the replica is of %s, its key is %s", r.Key(), in.key)

@@ -69,7 +69,7 @@ func (b *batch) record(ctx context.Context, i int, in *input) error {
 	prev := &record.Canonical{}
 	if value := b.found.Get(stage.ViewCanonical, in.key); value != nil {
 		var err error
-		if prev, err = b.s.deps.Codecs.Canonical.Decode(ctx, value); err != nil {
+		if prev, err = b.s.deps.Codecs.CanonicalHead.Borrow(ctx, value, nil); err != nil {
 			return err
 		}
 	}

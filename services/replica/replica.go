@@ -65,6 +65,7 @@ type input struct {
 type work struct {
 	s      *Stage
 	inputs []input
+	room   schemas.Room
 }
 
 // Begin implements stage.Stage.
@@ -73,7 +74,7 @@ func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, er
 	for i := range batch {
 		in := &w.inputs[i]
 		in.raw, in.key = &batch[i], record.Key(batch[i].Key)
-		event, err := s.deps.Codecs.Gateway.Decode(ctx, batch[i].Value)
+		event, err := s.deps.Codecs.Gateway.Borrow(ctx, batch[i].Value, nil)
 		switch f := fault.Of(err); {
 		case err == nil && event.Key() != in.key:
 			in.err = fault.New(fault.Poison, "foreign_key", "the event is about %s, its key is %s", event.Key(), in.key)
@@ -117,7 +118,7 @@ func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, er
 		if !ok {
 			if value := found.Get(stage.ViewReplica, in.key); value != nil {
 				var err error
-				if prev, err = w.s.deps.Codecs.Replica.Decode(ctx, value); err != nil {
+				if prev, err = w.s.deps.Codecs.Replica.Borrow(ctx, value, &w.room); err != nil {
 					return stage.Result{}, err
 				}
 			}

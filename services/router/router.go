@@ -67,7 +67,7 @@ func (r *router) Begin(ctx context.Context, batch []stage.Record) (stage.Work, e
 		if batch[i].Value == nil {
 			continue // the erasure of a tenant
 		}
-		c, err := r.deps.Codecs.Canonical.Decode(ctx, batch[i].Value)
+		c, err := r.deps.Codecs.Canonical.Borrow(ctx, batch[i].Value, &w.room)
 		switch {
 		case err == nil:
 			w.records[i] = c
@@ -99,6 +99,7 @@ type work struct {
 	records    []*record.Canonical // nil where unreadable or erased
 	unreadable []error
 	snapshot   *controlplane.Snapshot
+	room       schemas.Room
 	plans      map[record.TenantID][]*target
 }
 
