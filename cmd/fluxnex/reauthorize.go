@@ -15,6 +15,7 @@ import (
 	"github.com/fluxnex/fluxnex/integrations"
 	"github.com/fluxnex/fluxnex/pkg/app"
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/httpapi"
 	"github.com/fluxnex/fluxnex/pkg/httpapi/token"
@@ -141,6 +142,7 @@ func (e *environment) reauthorize(ctx context.Context, tenant, name string, give
 	if err != nil {
 		return fmt.Errorf("nothing was stored: %w", err)
 	}
+	failpoint.Hit("reauthorize-tried")
 	key := controlplane.Key{Kind: controlplane.KindConnection, Name: string(c.Tenant) + "/" + c.Name}
 	version, err := plane.Reauthorize(ctx, key, given, current, e.actor())
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 )
 
 // A transaction must end before its owner is thrown out of the group: else a
@@ -141,6 +143,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 			continue
 		}
 		backoff = backoffMin
+		failpoint.Hit("handled")
 		if err := cl.CommitRecords(work, records...); err != nil {
 			c.log.Warn("offsets not committed, records may come again", slog.String("error", err.Error()))
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 )
 
 const sessionLinger = 2 * time.Millisecond

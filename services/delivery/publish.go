@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -78,11 +79,13 @@ func (s *Service) publishSome(ctx context.Context) (int, error) {
 	if _, err := s.deps.Producer.Send(ctx, out...); err != nil {
 		return 0, fmt.Errorf("delivery: publish: %w", err)
 	}
+	failpoint.Hit("outbox-sent")
 	if len(found) > 0 && s.deps.Inbox != nil {
 		if _, err := s.deps.Inbox.Send(ctx, found, nil); err != nil {
 			return 0, fmt.Errorf("delivery: publish what destinations hold: %w", err)
 		}
 	}
+	failpoint.Hit("outbox-published")
 	if err := s.deps.Rows.Published(ctx, ids); err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
@@ -179,6 +180,7 @@ func (s *Service) gone(ctx context.Context, b *batch, gone integration.Gone, aga
 	if _, err := s.deps.Inbox.Send(ctx, events, nil); err != nil {
 		return 0, fault.Retry("inbox", 0, err)
 	}
+	failpoint.Hit("removals-sent")
 	for i := range events {
 		s.log.Info("record.settled", slog.Any("tenant", b.tenant),
 			slog.Any("record", events[i].RecordID), slog.String("outcome", "removed"), slog.Any("gateway_id", events[i].GatewayID))

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -113,6 +114,7 @@ func (s *Service) due(ctx context.Context) ([]*batch, error) {
 	if err != nil || len(claimed) == 0 {
 		return nil, err
 	}
+	failpoint.Hit("fetch-leased")
 	if claimed, err = s.dropKnown(ctx, claimed); err != nil {
 		return nil, err
 	}
@@ -273,9 +275,11 @@ func (s *Service) answer(ctx context.Context, events []record.GatewayEvent, sett
 	if len(events) == 0 {
 		return nil
 	}
+	failpoint.Hit("fetch-answered")
 	if _, err := s.deps.Inbox.Send(ctx, events, nil); err != nil {
 		return fmt.Errorf("fetcher: %w", err)
 	}
+	failpoint.Hit("fetch-sent")
 	if err := s.deps.Fetches.Answered(ctx, settled); err != nil {
 		return err
 	}

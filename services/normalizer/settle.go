@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fluxnex/fluxnex/pkg/failpoint"
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
 	"github.com/fluxnex/fluxnex/pkg/stage"
@@ -35,7 +36,7 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 		if change.Value == nil {
 			continue
 		}
-		c, err := s.deps.Codecs.Canonical.Decode(ctx, change.Value)
+		c, err := s.deps.Codecs.CanonicalHead.Borrow(ctx, change.Value, nil)
 		if err != nil {
 			return fmt.Errorf("canonical record %s: %w", key, err)
 		}
@@ -66,6 +67,7 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 	if err := s.deps.Dependents.Add(ctx, uses); err != nil {
 		return err
 	}
+	failpoint.Hit("registered")
 	now, err := s.deps.Replicas.Replicas(ctx, slices.Collect(maps.Keys(parents)))
 	if err != nil {
 		return fmt.Errorf("look at the parents again: %w", err)
