@@ -27,6 +27,9 @@ const (
 	FieldRefreshToken = "refresh_token"
 	FieldClientSecret = "client_secret"
 	FieldPrivateKey   = "private_key"
+	// FieldRefused says which credential the provider refused last, so that of
+	// many processes one asks.
+	FieldRefused = "refused"
 )
 
 const (
@@ -288,6 +291,7 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 		return fault.Retry("token_timeout", 0, context.Cause(ctx))
 	}
 	var got Secret
+	var refusal *fault.Error
 	fresh := false
 	err := a.s.store.Refresh(ctx, a.c.Tenant, a.c.Name, func(ctx context.Context, stored map[string]Secret) (map[string]Secret, error) {
 		// Another process may have been here while we waited.
@@ -295,9 +299,16 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 			got = have
 			return nil, nil
 		}
+		if refusal = a.refusedBefore(stored); refusal != nil {
+			return nil, nil
+		}
 		ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 		defer cancel()
 		answer, err := a.grant(ctx, stored)
+		if f := fault.Of(err); f != nil && f.Class == fault.Auth {
+			refusal = f
+			return a.remember(stored, f), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -306,6 +317,9 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 		return answer, nil
 	})
 	now := a.s.clock()
+	if err == nil && refusal != nil {
+		err = refusal
+	}
 	if err == nil {
 		h.set(got, fresh, now)
 		if fresh {

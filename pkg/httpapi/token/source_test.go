@@ -29,6 +29,7 @@ type provider struct {
 	mu        sync.Mutex
 	refreshes int
 	reused    int
+	refused   int
 	current   string
 	access    string
 	revoked   bool
@@ -55,6 +56,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 		p.reused++
 	}
 	if user != "client" || pass != "s3cret" || p.revoked || refresh != p.current && (!p.grace || refresh != p.previous) {
+		p.refused++
 		w.WriteHeader(http.StatusBadRequest)
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_grant"})
 		return
@@ -206,6 +208,34 @@ func TestADeadCredentialIsAskedForOnce(t *testing.T) {
 	// Re-authorising bumps the connection's version, and that is all it takes.
 	if status, err := proc.call(t.Context(), connection(p, 2)); err != nil || status != http.StatusOK {
 		t.Fatalf("after re-authorisation: status %d, %v", status, err)
+	}
+}
+
+// TestOneOfManyProcessesAsksForADeadCredential: the others find its answer.
+func TestOneOfManyProcessesAsksForADeadCredential(t *testing.T) {
+	p, store := newProvider(t), newMemory()
+	p.revoked = true
+	var wg sync.WaitGroup
+	for range 8 {
+		proc := newProcess(t, p, store, time.Now)
+		wg.Go(func() {
+			_, err := proc.call(t.Context(), connection(p, 1))
+			if f := fault.Of(err); f == nil || f.Class != fault.Auth || f.Code != "invalid_grant" || f.Remedy == "" {
+				t.Errorf("got %+v", f)
+			}
+		})
+	}
+	wg.Wait()
+	if p.refused != 1 {
+		t.Errorf("the provider refused %d refreshes, want 1", p.refused)
+	}
+	// A restart asks no sooner; after a while the credential is tried again.
+	later := func() time.Time { return time.Now().Add(time.Hour) }
+	if _, err := newProcess(t, p, store, time.Now).call(t.Context(), connection(p, 1)); fault.Of(err).Class != fault.Auth || p.refused != 1 {
+		t.Errorf("after a restart: %v, %d refused", err, p.refused)
+	}
+	if _, err := newProcess(t, p, store, later).call(t.Context(), connection(p, 1)); fault.Of(err).Class != fault.Auth || p.refused != 2 {
+		t.Errorf("an hour later: %v, %d refused", err, p.refused)
 	}
 }
 
