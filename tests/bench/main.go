@@ -51,7 +51,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	var o options
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.StringVar(&o.bin, "bin", "bin/fluxnex", "the binary that is measured")
-	set.StringVar(&o.only, "only", "gateway,pipeline,latency,cpu,waiting,delivery", "measures to take")
+	set.StringVar(&o.only, "only", "gateway,pipeline,latency,cpu,waiting,neighbours,delivery", "measures to take")
 	set.StringVar(&o.on, "on", "embedded,kafka", "brokers to use")
 	set.StringVar(&o.docs, "docs", "", "folder in which benchmarks.md and its plot are written; empty: nowhere")
 	set.StringVar(&o.json, "json", "", "file for all samples; empty: nowhere")
@@ -59,7 +59,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	set.IntVar(&o.pairs, "pairs", 5, "samples of each measure")
 	set.IntVar(&o.records, "records", 50_000, "records of a pipeline sample")
 	set.IntVar(&o.seconds, "seconds", 5, "length of a gateway or latency sample")
-	set.IntVar(&o.many, "many", 100_000, "records of the larger CPU sample")
+	set.IntVar(&o.many, "many", 1_000_000, "records that the stages know in the second half of the CPU measure")
 	set.DurationVar(&o.warm, "warm", 45*time.Second, "bare load before the first sample on Apache Kafka, whose broker is two to four times slower at first")
 	set.BoolVar(&o.brokers, "brokers", false, "instead, three brokers of Apache Kafka: a steady while, then one killed or frozen")
 	set.IntVar(&o.turns, "turns", 3, "faults of each kind, with -brokers")
@@ -149,6 +149,13 @@ func (b *bench) all(ctx context.Context) error {
 		if err := b.measurePipeline(ctx, c, dir+"-pipeline", pg.URL); err != nil {
 			return err
 		}
+		if b.wants("neighbours") {
+			res, err := b.neighbours(ctx, c, dir+"-neighbours", pg.URL)
+			if err != nil {
+				return fmt.Errorf("neighbours on the %s: %w", c.Name, err)
+			}
+			b.add(res)
+		}
 	}
 	if b.wants("delivery") {
 		rs, err := deliveryRows(ctx, pg.URL, b.pairs, 20_000, b.progress)
@@ -164,7 +171,7 @@ func (b *bench) measureGateway(ctx context.Context, c cluster, dir, postgresURL 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	p, err := install(ctx, c, dir, b.bin, postgresURL, "gateway")
+	p, err := install(ctx, c, dir, b.bin, postgresURL, configuration, nil, "gateway")
 	if err != nil {
 		return err
 	}
@@ -194,7 +201,7 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	p, err := install(ctx, c, dir, b.bin, postgresURL, "gateway", "replica", "normalizer", "router")
+	p, err := install(ctx, c, dir, b.bin, postgresURL, configuration, nil, "gateway", "replica", "normalizer", "router")
 	if err != nil {
 		return err
 	}
@@ -216,7 +223,7 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 		{"latency", func() (*result, error) {
 			return r.latency(ctx, b.pairs, 1000, time.Duration(b.seconds)*time.Second)
 		}},
-		{"cpu", func() (*result, error) { return r.cpuPerRecord(ctx, b.pairs, []int{10_000, b.many}) }},
+		{"cpu", func() (*result, error) { return r.cpuPerRecord(ctx, b.pairs, b.many) }},
 		{"waiting", func() (*result, error) { return r.waiting(ctx, 20_000) }},
 	} {
 		// What is not bound by the broker is measured once.

@@ -188,15 +188,20 @@ func invoices(codecs *schemas.Codecs, n, first int) ([]message, error) {
 	bodies := make([][]byte, n)
 	for i := range bodies {
 		id := torture.LongID(fmt.Sprintf("a0I5g0%09d", first+i))
-		bodies[i] = jsonBody(id, "rtms__CustomerInvoice__c", 1, []torture.Field{
-			{Name: "Name", Value: fmt.Sprintf("INV-%09d", first+i)},
-			{Name: "rtms__Load__c", Value: torture.LongID(fmt.Sprintf("a0L5g0%09d", first+i))},
-			{Name: "rtms__Invoice_Date__c", Value: "2026-11-20"},
-			{Name: "rtms__Invoice_Status__c", Value: "Approved"},
-			{Name: "rtms__Invoice_Total__c", Value: "1850.00"},
-			{Name: "rtms__Net_Line_Haul__c", Value: "1850.00"},
-			{Name: "Description", Value: "Dry van Portland ME to Albany NY, appointment 08:00, lumper included, reference PO 4711-A"},
-		})
+		bodies[i] = jsonBody(id, "rtms__CustomerInvoice__c", 1, waitingInvoice(first+i))
 	}
 	return events(codecs, bodies)
+}
+
+// waitingInvoice is an invoice whose load nobody has.
+func waitingInvoice(n int) []torture.Field {
+	return []torture.Field{
+		{Name: "Name", Value: fmt.Sprintf("INV-%09d", n)},
+		{Name: "rtms__Load__c", Value: torture.LongID(fmt.Sprintf("a0L5g0%09d", n))},
+		{Name: "rtms__Invoice_Date__c", Value: "2026-11-20"},
+		{Name: "rtms__Invoice_Status__c", Value: "Approved"},
+		{Name: "rtms__Invoice_Total__c", Value: "1850.00"},
+		{Name: "rtms__Net_Line_Haul__c", Value: "1850.00"},
+		{Name: "Description", Value: "Dry van Portland ME to Albany NY, appointment 08:00, lumper included, reference PO 4711-A"},
+	}
 }

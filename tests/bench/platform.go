@@ -103,7 +103,9 @@ target: Books
 `
 
 // install prepares an installation on c and starts the services named.
-func install(ctx context.Context, c cluster, dir, bin, postgresURL string, services ...string) (p *platform, err error) {
+//
+// The tenants are those of config, whose secrets env holds.
+func install(ctx context.Context, c cluster, dir, bin, postgresURL, config string, env []string, services ...string) (p *platform, err error) {
 	p = &platform{cluster: c, dir: dir, bin: bin}
 	defer func() {
 		if err != nil {
@@ -123,8 +125,9 @@ func install(ctx context.Context, c cluster, dir, bin, postgresURL string, servi
 		"FLUXNEX_COMMIT_INTERVAL="+commitInterval.String(), fmt.Sprint("FLUXNEX_REPLICATION_FACTOR=", max(1, c.Replication)),
 		"BENCH_KEY="+webhookKey, "BENCH_SIGNING="+signingSecret, "BENCH_SECRET=benchmark",
 	)
+	p.env = append(p.env, env...)
 	file := filepath.Join(dir, "tenant.yaml")
-	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return p, err
 	}
 	steps := [][]string{{"migrate"}, {"topics", "apply"}, {"schemas", "register"}, {"apply", "-f", file}}

@@ -25,7 +25,7 @@ const (
 // process is one child: a service, or this program in another role.
 type process struct {
 	name  string
-	admin string // base URL of its probes; "" for a role
+	probe string // URL that answers 200 when it is ready; "" for a role
 	hello string // the line with which a role says that it is ready
 	log   string
 	cmd   *exec.Cmd
@@ -90,7 +90,10 @@ func serve(ctx context.Context, dir, bin, name string, env []string, listen, adm
 	if err != nil {
 		return nil, err
 	}
-	p.admin = "http://" + admin
+	p.probe = "http://" + admin + "/readyz"
+	if name == "sandbox" { // which has no listener beside its own
+		p.probe = "http://" + listen + "/_sandbox/"
+	}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdout)
 		p.reap()
@@ -104,7 +107,7 @@ func (p *process) ready(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, body, err := get(ctx, p.admin+"/readyz")
+		status, body, err := get(ctx, p.probe)
 		if err == nil && status == http.StatusOK {
 			return nil
 		}

@@ -70,6 +70,8 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 - **Gateway**: bare is a net/http handler that reads the body, produces it with acks=all and answers.
 - **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else; the last one writes each record twice, as the pipeline does for its two destinations. The pipeline parses, merges with what Redis knows, normalises, maps and validates.
 - **Latency**: from the moment a webhook is due until its command is read, both chains at the same rate.
+- **CPU per record**: bare is the same while the stages know few records.
+- **Neighbours**: the whole platform with a hundred tenants; bare is the same load while every destination answers and no record waits.
 - **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
 - **Host**: before each pair the machine is looked at while nothing of ours works; where others used more than %.0f %% of it, or its cores were not worth their number, before most samples, the verdict is "host too noisy".
 
