@@ -77,8 +77,8 @@ func TestPasswordsNeverPrint(t *testing.T) {
 }
 
 func TestValidateNamesEveryMistake(t *testing.T) {
-	err := kafka.Config{Brokers: []string{"nocolon"}, SASL: kafka.SASL{Mechanism: "gssapi"}, TLS: kafka.TLS{Enabled: true, CertFile: "c"}}.Validate()
-	for _, want := range []string{"kafka.brokers", "kafka.sasl.mechanism", "kafka.tls"} {
+	err := kafka.Config{Brokers: []string{"nocolon"}, SASL: kafka.SASL{Mechanism: "gssapi"}, TLS: kafka.TLS{Enabled: true, CertFile: "c"}, Instance: "replica 1"}.Validate()
+	for _, want := range []string{"kafka.brokers", "kafka.instance", "kafka.sasl.mechanism", "kafka.tls"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("validate says %v, want %q named", err, want)
 		}
