@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -181,5 +182,75 @@ func TestAnInvoiceWhoseCustomerIsNotRoutedSaysSo(t *testing.T) {
 	await(t, "the notification closed itself", func() (bool, string) {
 		told := p.notifications(t, about)
 		return len(told) == 0, show(told)
+	})
+}
+
+// book makes a call to the first tenant's QuickBooks as a bookkeeper.
+func (p *platform) book(t testing.TB, path string, body any) string {
+	t.Helper()
+	in, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.sandbox.web+"/v3/company/"+p.tenants[0].Realm+"/"+path, bytes.NewReader(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+bookkeeper(p.tenants[0]))
+	status, _, answer := doHeader(t, req)
+	if status != http.StatusOK {
+		t.Fatalf("POST %s: %d %s", path, status, answer)
+	}
+	return answer
+}
+
+// TestAPaidInvoiceDoesNotFollowItsLoad: the load's bill-to changes after the
+// customer paid. QuickBooks refuses, once; one notification has its words and
+// says what can be done; with the payment taken off, the next change passes.
+func TestAPaidInvoiceDoesNotFollowItsLoad(t *testing.T) {
+	parts.EachKafka(t, func(t *testing.T, cluster parts.Cluster) {
+		p := install(t, cluster, shape{})
+		p.invoicing(t)
+		p.hold(t, accountObject, recordID(1), aCustomer("Shipper One"))
+		p.hold(t, accountObject, recordID(2), aCustomer("Shipper Two"))
+		p.hold(t, loadObject, loadID(1), aLoad("L-1", recordID(1)))
+		p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+		made := p.customerOf(t, "INV-1", "Shipper One")
+		var paid struct{ Payment document }
+		answer := p.book(t, "payment", map[string]any{
+			"CustomerRef": map[string]any{"value": made.CustomerRef.Value}, "TotalAmt": made.TotalAmt,
+			"Line": []any{map[string]any{"Amount": made.TotalAmt, "LinkedTxn": []any{map[string]any{"TxnId": made.ID, "TxnType": "Invoice"}}}},
+		})
+		if err := json.Unmarshal([]byte(answer), &paid); err != nil || paid.Payment.ID == "" {
+			t.Fatalf("payment: %v, %s", err, answer)
+		}
+		from := p.lastSeq(t)
+		p.tell(t, loadObject, at.Add(time.Hour), map[string]map[string]string{loadID(1): {"rtms__Bill_To__c": recordID(2)}})
+		about := func(r row) bool { return strings.HasSuffix(r.text("recordid"), invoiceID(1)) }
+		await(t, "the customer's people are told in QuickBooks' words", func() (bool, string) {
+			told := p.notifications(t, about)
+			return len(told) == 1 && told[0].text("audience") == "customer" && told[0].text("code") == "qbo_6000" &&
+				strings.Contains(told[0].text("message"), "a payment is applied to it") && strings.Contains(told[0].text("remedy"), "Payment "+paid.Payment.ID), show(told)
+		})
+		// Another record goes its way, and the refused one is not tried again.
+		p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(2): anInvoice("INV-2", loadID(1))})
+		p.customerOf(t, "INV-2", "Shipper Two")
+		refused := 0
+		for _, l := range p.ledger(t) {
+			if l.Seq > from && l.Object == "Invoice" && l.Code == "6000" {
+				refused++
+			}
+		}
+		if now := p.customerOf(t, "INV-1", "Shipper One"); refused != 1 || now.Balance.String() != "0.00" {
+			t.Errorf("the change was refused %d times, want once; the invoice is %+v", refused, now)
+		}
+		p.book(t, "payment?operation=delete", map[string]any{"Id": paid.Payment.ID, "SyncToken": "0"})
+		p.tell(t, loadObject, at.Add(2*time.Hour), map[string]map[string]string{loadID(1): {"rtms__Load_Status__c": "Invoiced"}})
+		p.customerOf(t, "INV-1", "Shipper Two")
+		await(t, "the notification closed itself", func() (bool, string) {
+			told := p.notifications(t, about)
+			return len(told) == 0, show(told)
+		})
 	})
 }

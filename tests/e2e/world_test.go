@@ -213,6 +213,8 @@ func refreshToken(t torture.Tenant) string { return "refresh-" + t.ID }
 
 func privateToken(t torture.Tenant) string { return "pat-" + t.ID }
 
+func bookkeeper(t torture.Tenant) string { return "bookkeeper-" + t.ID }
+
 // seedSandbox writes the tenants' orgs, companies and portals, and who may call
 // for them, into the file that the sandbox is started with.
 func (p *platform) seedSandbox(t testing.TB) string {
@@ -236,7 +238,10 @@ func (p *platform) seedSandbox(t testing.TB) string {
 		Salesforce []account `json:"salesforce"`
 	}
 	for _, n := range p.tenants {
-		seed.QuickBooks = append(seed.QuickBooks, account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n)}}})
+		seed.QuickBooks = append(seed.QuickBooks, account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{
+			{ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n)},
+			{ClientID: "bookkeeper", AccessTokens: []string{bookkeeper(n)}}, // a person's own access
+		}})
 		seed.HubSpot = append(seed.HubSpot, account{ID: n.Portal, Name: crmTarget, Tenant: n.ID, Grants: []grant{{ClientID: "private-app", AccessTokens: []string{privateToken(n)}}}})
 		seed.Salesforce = append(seed.Salesforce, account{ID: n.Organization, Name: n.Slug, Tenant: n.ID, Grants: []grant{{ClientID: "sf-client-" + n.ID, ClientSecret: clientSecret}}})
 	}
@@ -260,12 +265,7 @@ func (p *platform) holdTruth(t testing.TB, plan *torture.Plan) {
 		if r.Truth.Deleted {
 			continue
 		}
-		fields := map[string]any{
-			"Name": r.Truth.Name, "Phone": r.Truth.Phone, "BillingCity": r.Truth.City, "BillingCountry": "US",
-			"BillingPostalCode": "04001", "BillingState": "ME", "BillingStreet": "1 Main Street",
-			"Type": "Vendor", "rtms__TMS_Type__c": "Carrier",
-			"SystemModstamp": r.Edits[len(r.Edits)-1].Stamp.Format(torture.StampLayout),
-		}
-		p.call(t, http.MethodPut, "/_sandbox/salesforce/"+plan.Tenants[r.Tenant].Organization+"/Account/"+r.ID, fields)
+		h := plan.Hold(i)
+		p.call(t, http.MethodPut, "/_sandbox/salesforce/"+h.Organization+"/"+h.Object+"/"+h.ID, h.Fields)
 	}
 }
