@@ -23,7 +23,7 @@ func NewLogger(w io.Writer, c Config) (log *slog.Logger, flush func(), err error
 	var h slog.Handler
 	switch c.LogFormat {
 	case "json":
-		h = slog.NewJSONHandler(lines, opts)
+		h = &lineHandler{Handler: slog.NewJSONHandler(lines, opts), lines: lines, plain: true}
 	case "text":
 		h = slog.NewTextHandler(lines, opts)
 	default:

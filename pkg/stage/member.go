@@ -428,18 +428,20 @@ func ends(batch []Record) map[int32]int64 {
 }
 
 func (m *member) logSettled(settled []Settled) {
-	on := m.deps.Log.Enabled(m.work, slog.LevelInfo)
 	now := m.lastCommit
+	m.metrics.settled(settled, now)
+	if !m.deps.Log.Enabled(m.work, slog.LevelInfo) {
+		return
+	}
+	// Past the logger, which would look for the line of code each time.
+	lines := m.deps.Log.Handler().WithAttrs([]slog.Attr{slog.String("stage", m.cfg.Name)})
 	for i := range settled {
 		s := &settled[i]
-		m.metrics.settled(s, now)
-		if !on {
-			continue
-		}
-		m.deps.Log.LogAttrs(m.work, slog.LevelInfo, "record.settled",
-			slog.String("stage", m.cfg.Name), slog.String("key", string(s.Key)),
+		line := slog.NewRecord(now, slog.LevelInfo, "record.settled", 0)
+		line.AddAttrs(slog.String("key", string(s.Key)),
 			slog.Int("partition", int(s.Input.Partition)), slog.Int64("offset", s.Input.Offset),
 			slog.String("outcome", s.Outcome), slog.String("class", classLabel(s)), slog.String("code", s.Code))
+		_ = lines.Handle(m.work, line) // a log that cannot be written has nowhere to say so
 	}
 }
 

@@ -80,10 +80,20 @@ func newMetrics(reg prometheus.Registerer, stage string) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) settled(s *Settled, now time.Time) {
-	m.records.WithLabelValues(s.Outcome, classLabel(s), s.Code).Inc()
-	if !s.Received.IsZero() {
-		m.endToEnd.Observe(now.Sub(s.Received).Seconds())
+// settled counts a batch. Most of its records become the same, so a counter is
+// looked for where the outcome changes.
+func (m *metrics) settled(all []Settled, now time.Time) {
+	n := 0
+	for i := range all {
+		s := &all[i]
+		if !s.Received.IsZero() {
+			m.endToEnd.Observe(now.Sub(s.Received).Seconds())
+		}
+		n++
+		if next := i + 1; next == len(all) || all[next].Outcome != s.Outcome || all[next].Class != s.Class || all[next].Code != s.Code {
+			m.records.WithLabelValues(s.Outcome, classLabel(s), s.Code).Add(float64(n))
+			n = 0
+		}
 	}
 }
 
