@@ -153,25 +153,34 @@ type Bill struct {
 // Decode reads the body of a canonical entity into its typed value: *Vendor,
 // *Customer, *Load, *Invoice, *Bill or *Contact.
 func Decode(e Entity, body []byte) (any, error) {
-	var v any
-	switch e {
-	case TMSVendor:
-		v = new(Vendor)
-	case TMSCustomer:
-		v = new(Customer)
-	case TMSLoad:
-		v = new(Load)
-	case TMSInvoice:
-		v = new(Invoice)
-	case TMSBill:
-		v = new(Bill)
-	case TMSContact:
-		v = new(Contact)
-	default:
+	v := zero(e)
+	if v == nil {
 		return nil, fmt.Errorf("no canonical entity %q", e)
 	}
+	if scan(body, v) {
+		return v, nil
+	}
+	v = zero(e)
 	if err := json.Unmarshal(body, v); err != nil {
 		return nil, fmt.Errorf("%s: %w", e, err)
 	}
 	return v, nil
+}
+
+func zero(e Entity) any {
+	switch e {
+	case TMSVendor:
+		return new(Vendor)
+	case TMSCustomer:
+		return new(Customer)
+	case TMSLoad:
+		return new(Load)
+	case TMSInvoice:
+		return new(Invoice)
+	case TMSBill:
+		return new(Bill)
+	case TMSContact:
+		return new(Contact)
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package normalizer
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -249,7 +248,7 @@ func (b *batch) entities(r *record.Replica, n *integration.Normalized, prev, nex
 			e.State = record.EntityWithdrawn
 		}
 		if c.Value != nil {
-			body, err := json.Marshal(c.Value)
+			body, err := canonical.Append(make([]byte, 0, 1024), c.Value)
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", c.Entity, r.RecordID, err)
 			}
