@@ -14,13 +14,12 @@ import (
 // long over and others have settled the request and sent the newest state.
 func TestWhoWasFrozenPastItsLeaseMakesNoCall(t *testing.T) {
 	r := newRig(t)
-	r.shop.memory = false // a repetition would be a second object
 	frozen, thaw := make(chan struct{}), make(chan struct{})
 	release := sync.OnceFunc(func() { close(thaw) })
 	r.t.Cleanup(release)
 	var first atomic.Bool
 	r.tune = func(c *Config, d *Deps) {
-		c.Lease, c.Margin = time.Second, 200*time.Millisecond
+		c.Lease, c.Margin = 3*time.Second, 500*time.Millisecond
 		d.Failpoint = func(point string) error {
 			if point == pointStored && first.CompareAndSwap(false, true) {
 				close(frozen)
