@@ -58,7 +58,7 @@ var owners = []struct {
 	may     []string
 }{
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"pkg/kafka/kafkatest", "pkg/embedded"}},
-	{"github.com/twmb/franz-go", []string{"pkg/kafka", "pkg/embedded", "tests/parts", "tests/bench"}},
+	{"github.com/twmb/franz-go", []string{"pkg/kafka", "pkg/embedded", "tests/parts", "tests/bench", "tests/torture/dump"}},
 	{"github.com/redis/go-redis", []string{"pkg/redis"}},
 	{"github.com/jackc/pgx", []string{"pkg/postgres", "tests/parts"}},
 	{"github.com/pressly/goose", []string{"pkg/postgres"}},

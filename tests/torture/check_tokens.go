@@ -29,7 +29,7 @@ func (c *checker) tokens() {
 	}
 	for i := range c.ev.Ledger {
 		l := &c.ev.Ledger[i]
-		if l.App != "quickbooks" || l.Object != "token" || !realms[l.Account] {
+		if l.App != "quickbooks" || l.Object != "token" || l.Op != "refresh" || !realms[l.Account] {
 			continue
 		}
 		switch {

@@ -25,8 +25,8 @@ type Waiting struct {
 	Why      string    `json:"why"`
 }
 
-// Notice is a notification: a row of `fluxnex notifications --all -o json`, or
-// a message of the topic.
+// Notice is a notification: a row of `fluxnex notifications -o json`, or a
+// message of the topic.
 type Notice struct {
 	Tenant      string    `json:"tenant"`
 	RecordID    string    `json:"record_id"`
@@ -46,7 +46,10 @@ type Notice struct {
 
 func (n *Notice) String() string {
 	state := "open"
-	if !n.Resolved.IsZero() {
+	switch {
+	case !n.At.IsZero():
+		state = "told " + n.At.Format("15:04:05.000")
+	case !n.Resolved.IsZero():
 		state = "closed " + n.Resolved.Format("15:04:05.000")
 	}
 	return fmt.Sprintf("notification of %s for %s: %s %s %s %s %q", n.Stage, n.Audience, state, n.Code, n.Target, n.Object, n.Message)
@@ -55,7 +58,7 @@ func (n *Notice) String() string {
 // Desk is what people see.
 type Desk struct {
 	Waiting []Waiting
-	Notices []Notice // those that closed themselves too
+	Notices []Notice // those that are open
 	// Told are the messages of the notification topic, without those that only
 	// close others.
 	Told []Notice

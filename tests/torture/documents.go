@@ -43,11 +43,13 @@ func (b *builder) documents() {
 			loads[r.Tenant] = append(loads[r.Tenant], i)
 		}
 	}
+	for tenant, of := range loads {
+		for _, i := range of {
+			b.load(i, customers[tenant])
+		}
+	}
 	for i := range b.p.Records {
-		switch r := &b.p.Records[i]; r.Role {
-		case Cargo:
-			b.load(i, customers[r.Tenant])
-		case Invoice:
+		if r := &b.p.Records[i]; r.Role == Invoice {
 			// A tenant's first load and customer come before its first invoice.
 			r.Parent = loads[r.Tenant][b.rng.IntN(len(loads[r.Tenant]))]
 			b.invoice(i)

@@ -81,9 +81,11 @@ func (c *checker) history(k key) []string {
 	}
 	if c.ev.Desk != nil {
 		tenant, id := c.ev.Plan.Tenants[r.Tenant].ID, "revenova:"+r.ID
-		for i := range c.ev.Desk.Notices {
-			if n := &c.ev.Desk.Notices[i]; n.Tenant == tenant && n.RecordID == id {
-				out = append(out, n.String())
+		for _, list := range [][]Notice{c.ev.Desk.Told, c.ev.Desk.Notices} {
+			for i := range list {
+				if n := &list[i]; n.Tenant == tenant && n.RecordID == id {
+					out = append(out, n.String())
+				}
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (r *Rig) secrets() {
 }
 
 // declarations are all tenants: a Revenova org, a QuickBooks company, a HubSpot
-// portal, and vendors going to both.
+// portal, vendors going to both, customers and invoices to QuickBooks.
 func (r *Rig) declarations() string {
 	var b strings.Builder
 	for _, t := range r.tenants {
@@ -102,6 +102,10 @@ auth:
   client_id: qb-client-%[1]s
   client_secret: {env: TORTURE_SECRET}
   refresh_token: {env: TORTURE_REFRESH_%[1]s}
+settings:
+  home_currency: USD
+  item_ref: {default: "1"}
+  expense_account_ref: "3"
 limits: {per_second: 5000, per_minute: 300000, in_flight: 256}
 ---
 kind: Connection
@@ -118,6 +122,16 @@ limits: {per_second: 5000, per_minute: 300000, in_flight: 256}
 kind: Route
 tenant: %[1]s
 entity: TMS_VENDOR
+target: %[7]s
+---
+kind: Route
+tenant: %[1]s
+entity: TMS_CUSTOMER
+target: %[7]s
+---
+kind: Route
+tenant: %[1]s
+entity: TMS_INVOICE
 target: %[7]s
 ---
 kind: Route

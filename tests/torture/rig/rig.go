@@ -43,6 +43,8 @@ type Config struct {
 	Env   []string // further environment of every service
 	Keep  string   // folder for logs, ledger and intents of a wrong run; "" keeps none
 	Log   *slog.Logger
+
+	crash bool // every process is armed with the crash points of its service
 }
 
 // Rig is one installation: parts, sandbox, services.
@@ -64,6 +66,7 @@ type Rig struct {
 	injected   poisoned
 	portions   int
 	extra      func(ctx context.Context) error // done beside the schedule
+	traffic    chan struct{}                   // if set: a load that lasts until it is closed
 }
 
 // services in the order of a record's way.
@@ -179,7 +182,14 @@ func (r *Rig) newService(name, number string) (*process, error) {
 	p := &process{
 		name: name + number, bin: r.cfg.Binary, args: []string{name}, log: filepath.Join(r.dir, name+number+".log"),
 		admin: "http://" + adminListen, onExit: r.exitedByItself,
-		env: append(slices.Clone(r.env), "FLUXNEX_LISTEN="+listen, "FLUXNEX_ADMIN_LISTEN="+adminListen),
+		env: append(slices.Clone(r.env), "FLUXNEX_LISTEN="+listen, "FLUXNEX_ADMIN_LISTEN="+adminListen, "FLUXNEX_INSTANCE="+name+number),
+	}
+	if r.cfg.crash {
+		armed, err := r.arm(name)
+		if err != nil {
+			return nil, err
+		}
+		p.env = append(p.env, armed...)
 	}
 	if name == "gateway" {
 		p.web = "http://" + listen
@@ -212,7 +222,12 @@ func (r *Rig) startSandbox(ctx context.Context) error {
 	if err := r.sandbox.start(); err != nil {
 		return err
 	}
-	return r.sandbox.ready(ctx)
+	if err := r.sandbox.ready(ctx); err != nil {
+		return err
+	}
+	// An invoice's total tells its state, as an account's name does.
+	_, err = r.ask(ctx, http.MethodPut, "/_sandbox/markers", map[string]string{"quickbooks/Invoice": "TotalAmt"})
+	return err
 }
 
 // run runs a subcommand that must succeed.

@@ -29,6 +29,7 @@ type Result struct {
 	Deeds     []torture.Deed
 	Exits     map[string]int // processes that ended by themselves
 	Timeline  Timeline
+	Latency   string        // percentiles over time, a table
 	Drained   time.Duration // after the last fault and the last message; 0: not within the limit
 	Kills     map[string]int
 	Lag       int64 // left in the groups in the end
@@ -36,6 +37,7 @@ type Result struct {
 	Letters   int
 	Repeats   int // writes applied again as the same request
 	Complaint []string
+	Expired   time.Time // when all access tokens at QuickBooks ended, after the drain
 	// Wrong are violations beside the checker's.
 	Wrong []string
 }
@@ -62,9 +64,13 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	records := max(r.cfg.Events/editsPerRecord, r.cfg.Tenants)
-	plan := torture.NewPlan(r.cfg.Seed, r.tenants, torture.Size{Records: records, DeleteShare: 0.05, TieShare: 0.02})
-	if err := r.holdTruth(ctx, plan); err != nil {
-		return nil, err
+	plan := torture.NewPlan(r.cfg.Seed, r.tenants, torture.Size{
+		Records: records, DeleteShare: 0.05, TieShare: 0.02, PartialShare: 0.1, Documents: true, Probes: true,
+	})
+	for _, h := range plan.Held() {
+		if err := r.hold(ctx, h); err != nil {
+			return nil, err
+		}
 	}
 	file, err := os.Create(filepath.Join(r.dir, "intents.ndjson"))
 	if err != nil {
@@ -89,9 +95,13 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 		hurt <- err
 	}()
 	load := torture.Load{
-		Plan: plan, Gateways: r.gateways(), Senders: 8, Spread: r.cfg.Duration, Timeout: 5 * time.Second, Pause: 200 * time.Millisecond, Log: file,
+		Plan: plan, Gateways: r.gateways(), Senders: 8, Spread: r.cfg.Duration, Timeout: 5 * time.Second, Pause: 200 * time.Millisecond, Log: file, Hold: r.hold,
 	}
-	res.Summary, err = load.Run(ctx)
+	if r.traffic != nil {
+		res.Summary, err = r.slowly(ctx, load)
+	} else {
+		res.Summary, err = load.Run(ctx)
+	}
 	if err := errors.Join(err, <-hurt); err != nil {
 		return nil, errors.Join(err, context.Cause(ctx))
 	}
@@ -99,7 +109,10 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.cfg.Log.Info("faults are over, all messages are acknowledged", slog.Int("messages", res.Summary.Messages), slog.Int("attempts", res.Summary.Attempts), slog.Duration("took", res.Summary.Took))
-	ev, err := r.drain(ctx, plan, res)
+	if _, err := r.drain(ctx, plan, res); err != nil {
+		return nil, err
+	}
+	ev, err := r.probe(ctx, &load, res)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +179,7 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 		}
 	}
 	res.Timeline = newTimeline(ev, res.Started)
+	res.Latency = torture.NewLatencies(&ev).Table(res.Started, res.Summary.Took)
 	res.Repeats = repeats(ev.Ledger)
 	// C6: what a crash or a lost answer may send twice.
 	ambiguous := 0
@@ -179,6 +193,9 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 	}
 	if res.Drained == 0 {
 		res.Wrong = append(res.Wrong, fmt.Sprintf("I1: not right within %s after the last fault", r.cfg.Drain))
+	}
+	if err := r.look(ctx, &ev, res); err != nil {
+		return err
 	}
 	if err := await(ctx, "no group is behind", func() (bool, string) {
 		lag, behind, err := r.lag(ctx)
@@ -268,12 +285,12 @@ func (r *Rig) ledgerSince(ctx context.Context, have []torture.Line) ([]torture.L
 func (r *Rig) objects(ctx context.Context) ([]torture.Object, error) {
 	var out []torture.Object
 	for _, t := range r.tenants {
-		for _, d := range []struct{ app, account, object string }{{"quickbooks", t.Realm, "Vendor"}, {"hubspot", t.Portal, "companies"}} {
-			text, err := r.ask(ctx, http.MethodGet, "/_sandbox/"+d.app+"/"+d.account+"/"+d.object, nil)
+		for _, d := range t.Destinations() {
+			text, err := r.ask(ctx, http.MethodGet, "/_sandbox/"+d.App+"/"+d.Account+"/"+d.Object, nil)
 			if err != nil {
 				return nil, err
 			}
-			list, err := torture.ReadObjects(d.app, d.account, d.object, strings.NewReader(text))
+			list, err := torture.ReadObjects(d.App, d.Account, d.Object, strings.NewReader(text))
 			if err != nil {
 				return nil, err
 			}
@@ -301,24 +318,8 @@ func writeLines(w io.Writer, ledger []torture.Line) error {
 	return nil
 }
 
-// holdTruth gives the tenants' Salesforce orgs the records whose edits share a
-// stamp, as they are in the end: only asking tells.
-func (r *Rig) holdTruth(ctx context.Context, plan *torture.Plan) error {
-	for i := range plan.Records {
-		rec := &plan.Records[i]
-		if !rec.Tied() {
-			continue
-		}
-		fields := map[string]any{
-			"Name": rec.Truth.Name, "Phone": rec.Truth.Phone, "BillingCity": rec.Truth.City, "BillingCountry": "US",
-			"BillingPostalCode": "04001", "BillingState": "ME", "BillingStreet": "1 Main Street",
-			"Type": "Vendor", "rtms__TMS_Type__c": "Carrier",
-			"SystemModstamp": rec.Edits[len(rec.Edits)-1].Stamp.Format(torture.StampLayout),
-		}
-		path := "/_sandbox/salesforce/" + plan.Tenants[rec.Tenant].Organization + "/Account/" + rec.ID
-		if _, err := r.ask(ctx, http.MethodPut, path, fields); err != nil {
-			return err
-		}
-	}
-	return nil
+// hold gives a tenant's Salesforce org a record, of which it tells nobody.
+func (r *Rig) hold(ctx context.Context, h torture.Held) error {
+	_, err := r.ask(ctx, http.MethodPut, "/_sandbox/salesforce/"+h.Organization+"/"+h.Object+"/"+h.ID, h.Fields)
+	return err
 }

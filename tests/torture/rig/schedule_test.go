@@ -81,7 +81,7 @@ func TestThePictureShowsLoadWritesAndFaults(t *testing.T) {
 			{At: start, Event: torture.Sent, Edits: []string{"0:1"}},
 			{At: start.Add(time.Second), Event: torture.Acked, Edits: []string{"0:1"}},
 		},
-		Ledger: []torture.Line{{Time: start.Add(3500 * time.Millisecond), App: "quickbooks", Applied: true, Marker: "one Carrier 000000 r1"}},
+		Ledger: []torture.Line{{Time: start.Add(3500 * time.Millisecond), App: "quickbooks", Object: "Vendor", Applied: true, Marker: "one Carrier 000000 r1"}},
 	}
 	line := newTimeline(ev, start)
 	if len(line) != 4 || line[1].Acked != 1 || line[3].Applied != 1 || line[3].Median != 3500*time.Millisecond {

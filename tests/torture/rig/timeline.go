@@ -53,7 +53,7 @@ func newTimeline(ev torture.Evidence, start time.Time) Timeline {
 		}
 		s := at(l.Time)
 		s.Applied++
-		m, ok := torture.ParseMarker(l.Marker)
+		m, ok := ev.Plan.Wrote(&l)
 		if !ok {
 			continue
 		}
