@@ -35,19 +35,22 @@ func (mapper) Objects(in integration.Source, a integration.Account) []integratio
 	return out
 }
 
+// usualProperties is room for those of a company.
+const usualProperties = 16
+
 // addParty adds what one role of an account says; the first role's words stay.
 func addParty(o *integration.Object, e canonical.Entity, p *canonical.Party) *integration.Object {
 	if o == nil {
-		o = &integration.Object{Object: companies, Type: companies, Payload: map[string]any{}}
+		o = &integration.Object{Object: companies, Type: companies, Payload: make(map[string]any, usualProperties)}
 	}
 	o.Entities = append(o.Entities, e)
 	name := strings.TrimSpace(p.DBAName)
 	if name == "" {
 		name = strings.TrimSpace(p.Name)
 	}
-	for k, v := range map[string]string{"name": name, "phone": p.Phone, "domain": domain(p.Website)} {
-		fill(o.Payload, k, v)
-	}
+	fill(o.Payload, "name", name)
+	fill(o.Payload, "phone", p.Phone)
+	fill(o.Payload, "domain", domain(p.Website))
 	if p.Billing != nil {
 		address(o.Payload, p.Billing)
 		street, rest := splitStreet(p.Billing.Street)

@@ -91,8 +91,11 @@ func nameOf(p *canonical.Party) string {
 	return p.Name
 }
 
+// usualFields is room for those of a vendor or customer.
+const usualFields = 16
+
 func partyPayload(v *canonical.Party, suffix string, s integration.Settings) map[string]any {
-	p := map[string]any{}
+	p := make(map[string]any, usualFields)
 	if name := cleanName(nameOf(v)); name != "" {
 		p["DisplayName"] = cutName(name, suffix, maxName)
 	}

@@ -148,12 +148,9 @@ func billFields() []integration.FieldSchema {
 // be another document's.
 func (m mapper) Validate(o *integration.Object) []integration.Problem {
 	if isName(o.Type) {
-		for name, limit := range map[string]int{"DisplayName": maxName, "CompanyName": maxName, "PrintOnCheckName": 110} {
-			if v, ok := o.Payload[name].(string); ok {
-				base, suffix := suffixOf(cleanName(v))
-				o.Payload[name] = cutName(base, suffix, limit)
-			}
-		}
+		tidy(o.Payload, "DisplayName", maxName)
+		tidy(o.Payload, "CompanyName", maxName)
+		tidy(o.Payload, "PrintOnCheckName", 110)
 	}
 	rename(o)
 	problems := integration.Check(o, m.schemaOf(o.Object))
@@ -163,6 +160,18 @@ func (m mapper) Validate(o *integration.Object) []integration.Problem {
 	problems = append(problems, mailProblems(o)...)
 	problems = append(problems, dateProblems(o)...)
 	return append(problems, lineProblems(o)...)
+}
+
+// tidy writes a name only where it changes: most are as they should be.
+func tidy(payload map[string]any, field string, limit int) {
+	v, ok := payload[field].(string)
+	if !ok {
+		return
+	}
+	base, suffix := suffixOf(cleanName(v))
+	if cut := cutName(base, suffix, limit); cut != v {
+		payload[field] = cut
+	}
 }
 
 // adviseOnSettings says where ids come from that no source record holds.

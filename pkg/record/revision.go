@@ -2,7 +2,7 @@ package record
 
 import (
 	"cmp"
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -23,7 +23,9 @@ func (r Revision) Compare(o Revision) int {
 }
 
 // String is "generation.offset".
-func (r Revision) String() string { return fmt.Sprintf("%d.%d", r.Generation, r.Offset) }
+func (r Revision) String() string {
+	return strconv.Itoa(int(r.Generation)) + "." + strconv.FormatInt(r.Offset, 10)
+}
 
 // Hop is the moment one stage finished computing a state.
 type Hop struct {

@@ -23,7 +23,7 @@ func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, row
 	if len(in.Entities) > 0 {
 		objects = t.integration.Map.Objects(in, t.account)
 	}
-	var commands []record.OutboundCommand
+	commands := make([]record.OutboundCommand, 0, len(rows))
 	var notifications []record.Notification
 	for _, r := range rows {
 		cmd := w.command(t, c, r)
@@ -39,7 +39,7 @@ func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, row
 			// Validate also cleans and cuts, so it comes after the overrides.
 			problems = append(append(append(problems, o.Problems...), found...), t.integration.Map.Validate(o)...)
 			problems = distinct(problems)
-			if err := fill(&cmd, o, version); err != nil {
+			if err := w.fill(&cmd, o, version); err != nil {
 				return nil, nil, err
 			}
 		case r.deleted:
@@ -72,11 +72,14 @@ func (w *work) command(t *target, c *record.Canonical, r *row) record.OutboundCo
 	}
 }
 
-func fill(cmd *record.OutboundCommand, o *integration.Object, mappingVersion int64) error {
-	payload, err := appendJSON(make([]byte, 0, 1024), o.Payload)
+func (w *work) fill(cmd *record.OutboundCommand, o *integration.Object, mappingVersion int64) error {
+	from := len(w.payloads)
+	all, err := appendJSON(w.payloads, o.Payload)
 	if err != nil {
 		return fault.Unreadable("payload", fmt.Errorf("payload of %s: %w", o.Type, err))
 	}
+	w.payloads = all
+	payload := all[from:len(all):len(all)]
 	cmd.Verb, cmd.Type, cmd.Entities = record.VerbUpsert, o.Type, names(o.Entities)
 	cmd.Payload = payload
 	cmd.References, cmd.MappingVersion = o.References, mappingVersion

@@ -20,13 +20,20 @@ type target struct {
 	conditions map[canonical.Entity][]string
 }
 
-// plan lists a tenant's targets in the order of their names.
-func (w *work) plan(id record.TenantID) []*target {
+// plan is where a tenant's records go.
+type plan struct {
+	targets []*target // in the order of their names
+	// fields says that an expression may look at the source record's fields. Most
+	// tenants have none, and reading them takes longer than all else in a record.
+	fields bool
+}
+
+func (w *work) plan(id record.TenantID) *plan {
 	if p, ok := w.plans[id]; ok {
 		return p
 	}
+	p := &plan{}
 	byName := map[string]*target{}
-	var out []*target
 	for _, r := range w.snapshot.Routes(id) {
 		t := byName[r.Target]
 		if t == nil {
@@ -44,14 +51,16 @@ func (w *work) plan(id record.TenantID) []*target {
 				conditions: map[canonical.Entity][]string{},
 			}
 			byName[r.Target] = t
-			out = append(out, t)
+			p.targets = append(p.targets, t)
 		}
 		t.conditions[r.Entity] = append(t.conditions[r.Entity], r.When)
+		_, mapped := w.snapshot.Mapping(id, r.Entity, t.connection.App)
+		p.fields = p.fields || mapped || r.When != ""
 	}
-	slices.SortFunc(out, func(a, b *target) int { return cmp.Compare(a.connection.Name, b.connection.Name) })
+	slices.SortFunc(p.targets, func(a, b *target) int { return cmp.Compare(a.connection.Name, b.connection.Name) })
 	if w.plans == nil {
-		w.plans = map[record.TenantID][]*target{}
+		w.plans = map[record.TenantID]*plan{}
 	}
-	w.plans[id] = out
-	return out
+	w.plans[id] = p
+	return p
 }

@@ -31,12 +31,21 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 	if t, ok := w.snapshot.Tenant(c.TenantID); !ok || t.Disabled {
 		return nil
 	}
+	plan := w.plan(c.TenantID)
+	if plan.fields {
+		whole, err := w.router.deps.Codecs.Canonical.Borrow(ctx, w.batch[input].Value, &w.room)
+		if err != nil {
+			return err
+		}
+		c = whole
+	}
 	values, err := ready(c)
 	if err != nil {
 		return err
 	}
+	w.payloads = w.payloads[:0]
 	lineage := c.Lineage.WithHop(Name, now)
-	for _, t := range w.plan(c.TenantID) {
+	for _, t := range plan.targets {
 		rows, in, err := w.rows(ctx, t, c, values)
 		if err != nil {
 			return err

@@ -67,7 +67,7 @@ func (r *router) Begin(ctx context.Context, batch []stage.Record) (stage.Work, e
 		if batch[i].Value == nil {
 			continue // the erasure of a tenant
 		}
-		c, err := r.deps.Codecs.Canonical.Borrow(ctx, batch[i].Value, &w.room)
+		c, err := r.deps.Codecs.CanonicalHead.Borrow(ctx, batch[i].Value, nil)
 		switch {
 		case err == nil:
 			w.records[i] = c
@@ -100,7 +100,8 @@ type work struct {
 	unreadable []error
 	snapshot   *controlplane.Snapshot
 	room       schemas.Room
-	plans      map[record.TenantID][]*target
+	payloads   []byte // of the record at hand
+	plans      map[record.TenantID]*plan
 }
 
 // Lookups asks for nothing: everything the router needs is in the record.
