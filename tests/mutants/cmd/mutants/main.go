@@ -110,8 +110,12 @@ func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page str
 	}
 	for _, m := range chosen {
 		caught, by, err := ask(ctx, m)
+		if ctx.Err() != nil {
+			return "", nil, ctx.Err()
+		}
 		if err != nil {
-			return "", nil, err
+			fmt.Fprintln(os.Stderr, err)
+			by = "no verdict"
 		}
 		line := fmt.Sprintf("| %s | %s | %s | %d of %d | %s |\n", m.Name, strings.Join(m.Races, ", "), m.Wrong, caught, s.seeds, by)
 		fmt.Fprint(os.Stderr, line)
@@ -145,7 +149,7 @@ func (s *settings) askTest(ctx context.Context, m mutants.Mutant) (caught int, b
 	for range s.seeds {
 		failure, err := m.Ask(ctx, s.root, wrong)
 		if err != nil {
-			return 0, "", err
+			return seen.total(), "", err
 		}
 		seen.add(failure.Test)
 	}
