@@ -27,6 +27,13 @@ UPDATE notification SET resolved_at = $7
 WHERE tenant_id = $1 AND record_id = $2 AND target = $3 AND ($4 = '' OR object = $4) AND resolved_at IS NULL
   AND (revision_generation, revision_offset) <= ($5, $6)`
 
+// closeFormer closes what a stage said of a record's former states: above the
+// targets a record stands in one place, and so has one problem at a time.
+const closeFormer = `
+UPDATE notification SET resolved_at = $8
+WHERE tenant_id = $1 AND record_id = $2 AND record_id <> '' AND target = '' AND stage = $3 AND audience = $4 AND fingerprint <> $5
+  AND resolved_at IS NULL AND (revision_generation, revision_offset) < ($6, $7)`
+
 // KeepNotices stores what stages published, in order. Delivery's own are left
 // out: they are written with the rows they belong to.
 func (d *Deliveries) KeepNotices(ctx context.Context, list []record.Notification) error {
@@ -48,6 +55,9 @@ func (d *Deliveries) KeepNotices(ctx context.Context, list []record.Notification
 				return err
 			}
 			batch.Queue(keepNotice, args[:len(args)-1]...)
+			if n.Target == "" {
+				batch.Queue(closeFormer, string(n.TenantID), string(n.RecordID), n.Stage, string(n.Audience), n.Fingerprint, n.Revision.Generation, n.Revision.Offset, n.At)
+			}
 		}
 		return tx.SendBatch(ctx, batch).Close()
 	})

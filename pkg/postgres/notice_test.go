@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,44 @@ func TestNoticesOpenOnceAndCloseThemselves(t *testing.T) {
 		}
 		if got := fmt.Sprintf("%s seen %d revision %s", state, all[0].Seen, all[0].Revision); got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+	}
+}
+
+// TestARecordHasOneProblemAtATime above the targets: when it fails for another
+// reason, what was said before is closed. At a target several can stand.
+func TestARecordHasOneProblemAtATime(t *testing.T) {
+	d := open(t).Deliveries()
+	notice := func(offset int64, problem, target string) record.Notification {
+		return record.Notification{
+			TenantID: "envoy", SourceApp: "revenova", RecordID: "revenova:a1I", Audience: record.AudienceCustomer, Stage: "normalizer", Class: "business",
+			Code: problem, Fingerprint: problem, Target: target, Revision: record.Revision{Generation: 1, Offset: offset}, At: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC),
+		}
+	}
+	former, now := notice(1, "missing_customer", ""), notice(2, "parent_absent", "")
+	for _, step := range []struct {
+		name string
+		list []record.Notification
+		want string
+	}{
+		{"the first problem, and two at a target", []record.Notification{former, notice(1, "no_phone", "QB"), notice(2, "no_name", "QB")}, "[missing_customer no_name no_phone]"},
+		{"another one", []record.Notification{now}, "[no_name no_phone parent_absent]"},
+		{"all read again", []record.Notification{former, now}, "[no_name no_phone parent_absent]"},
+	} {
+		if err := d.KeepNotices(t.Context(), step.list); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		open, err := d.Notices(t.Context(), NoticeFilter{Tenant: "envoy"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var codes []string
+		for _, n := range open {
+			codes = append(codes, n.Code)
+		}
+		slices.Sort(codes)
+		if got := fmt.Sprint(codes); got != step.want {
+			t.Errorf("%s: open are %s, want %s", step.name, got, step.want)
 		}
 	}
 }
