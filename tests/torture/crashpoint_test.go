@@ -5,6 +5,7 @@ package torture_test
 import (
 	"context"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -27,11 +28,12 @@ func TestCrashBetweenWritesThatMustAgree(t *testing.T) {
 	defer cancel()
 	result, err := rig.RunCrashPoints(ctx, rig.Config{
 		Binary: binary, Self: program, Broker: rig.Broker{Kind: "embedded"}, Seed: 1, Events: 9000, Tenants: 2,
-		Drain: 5 * time.Minute, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Drain: 5 * time.Minute, Keep: os.Getenv("FLUXNEX_E2E_LOGS"), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%d crash points, %d writes; quiet %s after the last", len(result.Deeds), result.Report.Writes, result.Drained)
 	if !result.Right() {
 		t.Error(result.Markdown("go test -tags failpoints ./tests/torture", ""))
 	}

@@ -155,7 +155,7 @@ func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (tortu
 				res.Drained = max(moved.Sub(began), time.Millisecond)
 				return ev, nil
 			}
-			r.cfg.Log.Info("not yet right", slog.Int("violations", len(res.Report.Violations)), slog.Duration("after", time.Since(began)))
+			r.cfg.Log.Info("not yet right", slog.Int("violations", len(res.Report.Violations)), slog.Duration("after", time.Since(began)), slog.String("first", first(&res.Report)))
 		}
 		if over {
 			return ev, nil
@@ -166,6 +166,12 @@ func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (tortu
 		case <-tick.C:
 		}
 	}
+}
+
+// first is one violation of a report, in a few words.
+func first(r *torture.Report) string {
+	v := r.Violations[0]
+	return fmt.Sprintf("%s, record %d at %s: %s", v.Kind, v.Record, v.App, v.What)
 }
 
 // judge adds what is not the checker's.
