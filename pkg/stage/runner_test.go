@@ -159,6 +159,9 @@ func crashAt(t *testing.T, point string) {
 	}
 	first.ended <- nil
 	second := b.start(named("one"))
+	kafkatest.Eventually(t, func() (bool, string) {
+		return len(second.Owned()) == 2, fmt.Sprintf("partitions %v of 2 are folded", second.Owned())
+	})
 	b.kafka.WaitLag("sums", b.topics.Gateway())
 	// Changes are settled one batch after the other: with this one all before it
 	// are, and what is not then never will be.
