@@ -74,7 +74,8 @@ func TestOrderHoldsWhileADestinationFails(t *testing.T) {
 	r.inOrder()
 }
 
-// A crash between any two writes, ours or the destination's, ends in one effect.
+// A crash between any two writes, ours or the destination's, ends in one effect
+// and in the newest state, whatever came meanwhile.
 func TestACrashAnywhereHasOneEffect(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		for _, memory := range []bool{true, false} {
@@ -108,10 +109,16 @@ func TestACrashAnywhereHasOneEffect(t *testing.T) {
 					r.upsert("A", 2)
 					r.atShop("A", 2)
 					r.status("envoy", "A", postgres.StatusDone)
-					crash.Clear() // once more, in the middle of an update
+					// Once more, in the middle of an update; whoever goes on with it, with a
+					// newer state there, crashes at the same point, and a third comes meanwhile.
+					crash.Clear()
 					r.upsert("A", 3)
 					<-killed
-					r.atShop("A", 3)
+					crash.Delete(point)
+					r.upsert("A", 4)
+					<-killed
+					r.upsert("A", 5)
+					r.atShop("A", 5)
 					r.status("envoy", "A", postgres.StatusDone)
 					r.inOrder()
 				})
