@@ -28,8 +28,10 @@ func (d *Deliveries) DueLanes(ctx context.Context) ([]Lane, error) {
 	rows, err := d.db.pool.Query(ctx, `
 		SELECT l.id, l.tenant_id, l.app, l.remote_account, coalesce(now() - l.opened_at, interval '-1 second'), `+breakerColumns+` FROM delivery_lane l
 		LEFT JOIN delivery_account a ON a.app = l.app AND a.remote_account = l.remote_account AND a.paused_until > now()
-		WHERE l.blocked_at IS NULL AND a.app IS NULL AND EXISTS (
-			SELECT FROM delivery_row r WHERE r.lane_id = l.id AND r.status IN ('ready', 'backoff', 'sending') AND r.next_at <= now())`)
+		CROSS JOIN LATERAL (
+			SELECT FROM delivery_row r WHERE r.lane_id = l.id AND r.status IN ('ready', 'backoff', 'sending') AND r.next_at <= now() LIMIT 1
+		) due
+		WHERE l.blocked_at IS NULL AND a.app IS NULL`)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: due lanes: %w", err)
 	}
@@ -61,7 +63,7 @@ func (d *Deliveries) Claim(ctx context.Context, quotas []Quota, lease time.Durat
 	// Two statements, because each sees what was committed before it began: a
 	// payload that was consumed while the first waited for a row is seen by the
 	// second, and the row, now ours, cannot move on.
-	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
+	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, claimRows, lanes, limits, lease, trials)
 		if err != nil {
 			return err
@@ -243,7 +245,7 @@ func (d *Deliveries) Store(ctx context.Context, stored []Stored) ([]bool, error)
 		progress[i] = s.Remote
 	}
 	held := make(map[int64]bool, n)
-	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
+	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
 		if err := storeProgress(ctx, tx, ids, epochs, progress); err != nil {
 			return err
 		}

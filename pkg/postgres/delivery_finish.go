@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,7 +65,7 @@ type Finished struct {
 // once more, because the late call may have put an old one there.
 func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, error) {
 	held := make(map[int64]bool, len(finished))
-	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
+	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
 		clear(held)
 		settled, err := updateFinished(ctx, tx, finished)
 		if err != nil {
@@ -101,8 +103,25 @@ func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, e
 	return out, nil
 }
 
-// Locking in the order of Consume keeps the two from deadlocking.
-const lockFinished = `SELECT FROM delivery_row WHERE id = ANY($1) ORDER BY lane_id, record_id, object FOR NO KEY UPDATE`
+// Locking in the order of Consume, in which the ids come, keeps the two from
+// deadlocking.
+const lockFinished = `SELECT FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, n) JOIN delivery_row r ON r.id = u.id ORDER BY u.n FOR NO KEY UPDATE OF r`
+
+// lockOrder is the ids in the order of Consume.
+func lockOrder(finished []Finished) []int64 {
+	rows := make([]*Row, len(finished))
+	for i := range finished {
+		rows[i] = finished[i].Row
+	}
+	slices.SortFunc(rows, func(a, b *Row) int {
+		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.RecordID, b.RecordID), cmp.Compare(a.Object, b.Object))
+	})
+	ids := make([]int64, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	return ids
+}
 
 const newer = `((r.desired_generation, r.desired_offset, r.desired_source) > (r.inflight_generation, r.inflight_offset, r.inflight_source))`
 
@@ -172,7 +191,7 @@ func updateFinished(ctx context.Context, tx pgx.Tx, finished []Finished) (map[in
 	c := remoteColumns(remotes)
 	// Two statements on one trip: the second sees what the locks waited for.
 	batch := &pgx.Batch{}
-	batch.Queue(lockFinished, ids)
+	batch.Queue(lockFinished, lockOrder(finished))
 	batch.Queue(finishRows, ids, epochs, endings, doubts, delays, classes, codes, details, changed, c.ids, c.types, c.versions, c.active, digests, resends)
 	results := tx.SendBatch(ctx, batch)
 	if _, err := results.Exec(); err != nil {

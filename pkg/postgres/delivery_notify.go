@@ -108,7 +108,16 @@ func (d *Deliveries) Notify(ctx context.Context, n *record.Notification) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.db.pool.Exec(ctx, openNotification, args...); err != nil {
+	err = d.db.inTx(ctx, func(tx pgx.Tx) error {
+		// No row's lock keeps two calls that fail alike from opening it both, each
+		// unseen by the other; the statement after this one sees what was opened.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, n.Fingerprint); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, openNotification, args...)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("postgres: notification: %w", err)
 	}
 	return nil
