@@ -104,7 +104,7 @@ func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page str
 		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), s.how())
 	ask := s.askTest
 	if s.torture {
-		if ask, err = s.torturer(ctx); err != nil {
+		if ask, err = s.torturer(ctx, chosen); err != nil {
 			return "", nil, err
 		}
 	}
@@ -178,11 +178,19 @@ func (s *settings) passes(ctx context.Context, m mutants.Mutant) error {
 var broken = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations?\*\*`)
 
 // torturer builds the torture once; what it returns runs it on a platform with a
-// mistake.
-func (s *settings) torturer(ctx context.Context) (func(context.Context, mutants.Mutant) (int, string, error), error) {
-	program := filepath.Join(s.dir, "torture")
-	if err := s.build(ctx, program, "./tests/torture/cmd/torture"); err != nil {
+// mistake. The platform as it is must come out right.
+func (s *settings) torturer(ctx context.Context, chosen []mutants.Mutant) (func(context.Context, mutants.Mutant) (int, string, error), error) {
+	program, right := filepath.Join(s.dir, "torture"), filepath.Join(s.dir, "fluxnex")
+	if err := errors.Join(s.build(ctx, program, "./tests/torture/cmd/torture"), s.build(ctx, right, "./cmd/fluxnex")); err != nil {
 		return nil, err
+	}
+	var faults []string
+	for _, m := range chosen {
+		faults = append(faults, strings.Split(m.Faults, ",")...)
+	}
+	slices.Sort(faults)
+	if found, err := s.tortured(ctx, program, right, strings.Join(slices.Compact(faults), ","), 1); err != nil || found != "" {
+		return nil, fmt.Errorf("the platform as it is comes out wrong: %w", errors.Join(err, fmt.Errorf("broken: %q", found)))
 	}
 	return func(ctx context.Context, m mutants.Mutant) (int, string, error) {
 		overlay, err := m.Overlay(s.root, s.dir)
@@ -195,20 +203,29 @@ func (s *settings) torturer(ctx context.Context) (func(context.Context, mutants.
 		}
 		seen := tally{}
 		for seed := 1; seed <= s.seeds; seed++ {
-			cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-duration", "30s", "-faults", m.Faults, "-seed", strconv.Itoa(seed))
-			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
-			out, err := cmd.CombinedOutput()
-			var found []string
-			for _, b := range broken.FindAllStringSubmatch(string(out), -1) {
-				found = append(found, b[1])
+			found, err := s.tortured(ctx, program, platform, m.Faults, seed)
+			if err != nil {
+				return seen.total(), "", fmt.Errorf("mutant %s: %w", m.Name, err)
 			}
-			if exit := (*exec.ExitError)(nil); err != nil && (len(found) == 0 || !errors.As(err, &exit)) {
-				return 0, "", fmt.Errorf("mutant %s, seed %d: the run proves nothing: %w\n%s", m.Name, seed, err, out)
-			}
-			seen.add(strings.Join(found, "+"))
+			seen.add(found)
 		}
 		return seen.total(), seen.String(), os.Remove(platform)
 	}, nil
+}
+
+// tortured is one run; found are the invariants that were broken, "" if none.
+func (s *settings) tortured(ctx context.Context, program, platform, faults string, seed int) (found string, err error) {
+	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-duration", "30s", "-faults", faults, "-seed", strconv.Itoa(seed))
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
+	out, err := cmd.CombinedOutput()
+	var names []string
+	for _, b := range broken.FindAllStringSubmatch(string(out), -1) {
+		names = append(names, b[1])
+	}
+	if exit := (*exec.ExitError)(nil); err != nil && (len(names) == 0 || !errors.As(err, &exit)) {
+		return "", fmt.Errorf("seed %d: the run proves nothing: %w\n%s", seed, err, out)
+	}
+	return strings.Join(names, "+"), nil
 }
 
 func (s *settings) build(ctx context.Context, binary, pkg string, flags ...string) error {
