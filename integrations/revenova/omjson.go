@@ -120,7 +120,11 @@ func observeOMJSON(payload string) (integration.Observation, error) {
 	if len(nodes) != 1 {
 		return o, fmt.Errorf("%w: %d notifications in the payload, not one", errJSON, len(nodes))
 	}
-	objects := list(member(nodes[0], "sobject"))
+	sobject := m.get("sobject")
+	if len(nodes[0].Raw) != len(root.Raw) { // the notification stands inside
+		sobject = member(nodes[0], "sobject")
+	}
+	objects := list(sobject)
 	if len(objects) != 1 {
 		return o, fmt.Errorf("%w: %d sObjects in the notification, not one", errJSON, len(objects))
 	}

@@ -55,7 +55,7 @@ var errAmbiguous = errors.New("one field with two values")
 // finish puts an observation's fields in order and takes id, version and
 // deletion out of them.
 func finish(o integration.Observation) (integration.Observation, error) {
-	slices.SortStableFunc(o.Fields, func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) })
+	sortFields(o.Fields)
 	kept := o.Fields[:0]
 	for i, f := range o.Fields {
 		if i > 0 && f.Name == kept[len(kept)-1].Name {
@@ -81,6 +81,27 @@ func finish(o integration.Observation) (integration.Observation, error) {
 		o.Deleted = true
 	}
 	return o, nil
+}
+
+// sortFields sorts by name and keeps the order of equal names. Sources write
+// nearly in this order, the id in front: then each field moves a place or two.
+func sortFields(fields []record.Field) {
+	const few = 100
+	if len(fields) > few {
+		slices.SortStableFunc(fields, func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) })
+		return
+	}
+	for i := 1; i < len(fields); i++ {
+		to := i
+		for to > 0 && fields[to-1].Name > fields[i].Name {
+			to--
+		}
+		if to < i {
+			f := fields[i]
+			copy(fields[to+1:i+1], fields[to:i])
+			fields[to] = f
+		}
+	}
 }
 
 // fieldValue is the value of a field in a sorted list.

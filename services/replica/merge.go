@@ -94,17 +94,24 @@ func (m *merged) fields(base string, o integration.Observation, authoritative bo
 	out := make([]record.Field, 0, max(len(m.next.Fields), len(incoming)))
 	old := m.next.Fields
 	for len(old) > 0 || len(incoming) > 0 {
+		order := 1
 		switch {
-		case len(incoming) == 0 || len(old) > 0 && old[0].Name < incoming[0].Name:
-			f := old[0]
+		case len(incoming) == 0:
+			order = -1
+		case len(old) > 0:
+			order = strings.Compare(old[0].Name, incoming[0].Name)
+		}
+		switch {
+		case order < 0:
+			f := &old[0]
 			old = old[1:]
 			if o.Complete && effective(f, base) <= o.Version && (o.Version != "" || base == "") {
 				m.changed = true // the source has it no more
 				continue
 			}
-			out = append(out, f)
-		case len(old) == 0 || incoming[0].Name < old[0].Name:
-			f := incoming[0]
+			out = append(out, *f)
+		case order > 0:
+			f := &incoming[0]
 			incoming = incoming[1:]
 			if o.Version != "" && o.Version < m.next.Complete {
 				continue // a newer complete record does not have it
@@ -113,36 +120,39 @@ func (m *merged) fields(base string, o integration.Observation, authoritative bo
 				m.tie = true
 				continue
 			}
-			out = append(out, at(f, o.Version, base))
+			out = append(out, *f)
+			at(&out[len(out)-1], o.Version, base)
 			m.changed = true
 		default:
-			out = append(out, m.field(old[0], incoming[0], o.Version, base, authoritative))
+			if m.newer(&old[0], &incoming[0], o.Version, base, authoritative) {
+				m.changed = true
+				out = append(out, incoming[0])
+				at(&out[len(out)-1], o.Version, base)
+			} else {
+				out = append(out, old[0])
+			}
 			old, incoming = old[1:], incoming[1:]
 		}
 	}
 	m.next.Fields = out
 }
 
-// field decides between the stored and the incoming value of one field.
-func (m *merged) field(have, got record.Field, version, base string, authoritative bool) record.Field {
-	at0 := effective(have, base)
-	same := sameValue(have, got)
-	if version < at0 {
-		m.ignored = m.ignored || !same
-		return have
+// newer decides between the stored and the incoming value of one field: it
+// reports whether the incoming one counts.
+func (m *merged) newer(have, got *record.Field, version, base string, authoritative bool) bool {
+	switch order := strings.Compare(version, effective(have, base)); {
+	case order > 0:
+		return true
+	case order < 0:
+		m.ignored = m.ignored || !sameValue(have, got)
+		return false
+	case sameValue(have, got):
+		return false
 	}
-	if version == at0 {
-		if same {
-			return have
-		}
-		if !authoritative {
-			m.tie = true
-		}
-		m.changed = true
-		return at(got, version, base)
+	if !authoritative {
+		m.tie = true
 	}
-	m.changed = true
-	return at(got, version, base)
+	return true
 }
 
 // raise makes version the record's own: fields that are at it say so by
@@ -151,16 +161,14 @@ func (m *merged) raise(version string) {
 	base := m.next.Version
 	for i := range m.next.Fields {
 		f := &m.next.Fields[i]
-		v := effective(*f, base)
-		f.Version = ""
-		*f = at(*f, v, version)
+		at(f, effective(f, base), version)
 	}
 	m.next.Version = version
 	m.changed = true
 }
 
 // effective is the version a field's value was seen at.
-func effective(f record.Field, base string) string {
+func effective(f *record.Field, base string) string {
 	switch f.Version {
 	case "":
 		return base
@@ -171,7 +179,7 @@ func effective(f record.Field, base string) string {
 }
 
 // at writes a field's version relative to the record's.
-func at(f record.Field, version, base string) record.Field {
+func at(f *record.Field, version, base string) {
 	switch version {
 	case base:
 		f.Version = ""
@@ -180,5 +188,4 @@ func at(f record.Field, version, base string) record.Field {
 	default:
 		f.Version = version
 	}
-	return f
 }

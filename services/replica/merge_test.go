@@ -90,7 +90,7 @@ func checkMerge(t *testing.T, data []byte, seed uint64) {
 		if i > 0 && first.Fields[i-1].Name >= f.Name {
 			t.Fatalf("fields are not sorted: %+v", first.Fields)
 		}
-		got[f.Name] = string(f.Kind) + f.Value + "@" + effective(f, first.Version)
+		got[f.Name] = string(f.Kind) + f.Value + "@" + effective(&f, first.Version)
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("fields %v, want %v", got, want)

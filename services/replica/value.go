@@ -11,7 +11,7 @@ import (
 // or point in time in different ways in different forms (10000.0 as a text in a
 // message, 10000.0 as a number in a record; Z and +0000); that is no tie. Null
 // and the empty text are different values.
-func sameValue(a, b record.Field) bool {
+func sameValue(a, b *record.Field) bool {
 	if a.Value == b.Value {
 		return a.Kind == b.Kind || (a.Kind != record.KindNull && b.Kind != record.KindNull)
 	}
