@@ -6,14 +6,14 @@ func states() []Mutant {
 		{
 			Name: "last-arrival-wins", Races: []string{"R5", "R17"}, Wrong: "the merge ignores versions: old events that come again overwrite newer fields",
 			File:    "services/replica/merge.go",
-			Edits:   []Edit{{Old: "\tif version < at0 {\n", New: "\tif version < at0 && false {\n"}},
+			Edits:   []Edit{{Old: "\tcase order < 0:\n\t\tm.ignored", New: "\tcase order < 0 && false:\n\t\tm.ignored"}},
 			Package: "./services/replica", Test: "^TestTheEndDoesNotDependOnTheOrder$",
 			Faults: "F1",
 		},
 		{
 			Name: "fetch-overwrites", Races: []string{"R5"}, Wrong: "what was fetched overwrites what came meanwhile, whatever its version",
 			File:    "services/replica/merge.go",
-			Edits:   []Edit{{Old: "\tif version < at0 {\n", New: "\tif version < at0 && !authoritative {\n"}},
+			Edits:   []Edit{{Old: "\tcase order < 0:\n\t\tm.ignored", New: "\tcase order < 0 && !authoritative:\n\t\tm.ignored"}},
 			Package: "./services/replica", Test: "^TestMerge$",
 		},
 		{
