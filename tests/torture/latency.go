@@ -12,6 +12,7 @@ import (
 type Latency struct {
 	At     time.Time // of the write
 	Tenant int
+	Role   Role
 	Took   time.Duration
 }
 
@@ -48,7 +49,8 @@ func NewLatencies(ev *Evidence) Latencies {
 			continue
 		}
 		counted[l.App+edit] = true
-		out = append(out, Latency{l.Time, ev.Plan.Records[m.Record].Tenant, l.Time.Sub(sent)})
+		r := &ev.Plan.Records[m.Record]
+		out = append(out, Latency{l.Time, r.Tenant, r.Role, l.Time.Sub(sent)})
 	}
 	return out
 }
@@ -90,3 +92,52 @@ func (l Latencies) Table(start time.Time, took time.Duration) string {
 }
 
 func short(d time.Duration) string { return d.Round(time.Millisecond).String() }
+
+// Neighbour is a time in which one tenant was a bad neighbour: its destination
+// dead (F9), or it alone sent as much as fifty (F17).
+type Neighbour struct {
+	Tenant   int
+	From, To time.Time
+}
+
+// Quiet compares what the other tenants' carriers took while a neighbour was
+// bad with what all took while none was (I10). Other records wait for their
+// parents, which is not the neighbour's fault.
+func (e *Evidence) Quiet(neighbours []Neighbour) (during, otherwise Latencies) {
+	for _, l := range NewLatencies(e) {
+		if l.Role != Carrier {
+			continue
+		}
+		bad, own := false, false
+		for _, n := range neighbours {
+			if sent := l.At.Add(-l.Took); l.At.After(n.From) && sent.Before(n.To) {
+				bad, own = true, own || n.Tenant == l.Tenant
+			}
+		}
+		switch {
+		case !bad:
+			otherwise = append(otherwise, l)
+		case !own:
+			during = append(during, l)
+		}
+	}
+	return during, otherwise
+}
+
+// Neighbourly is I10 as a line of the table. It is judged where nothing else
+// was wrong meanwhile: kills and outages of parts cost everybody time.
+func (e *Evidence) Neighbourly(neighbours []Neighbour, alone bool) (i Invariant, held bool) {
+	during, otherwise := e.Quiet(neighbours)
+	i = Invariant{Name: "I10", Promise: "quiet tenants' p99 while a neighbour is bad is at most twice what it is otherwise"}
+	i.Seen = fmt.Sprintf("p99 %s of %d writes beside a bad neighbour, %s of %d otherwise", short(during.At(99)), len(during), short(otherwise.At(99)), len(otherwise))
+	switch {
+	case len(neighbours) == 0:
+		i.Unjudged = "no neighbour was bad"
+	case !alone:
+		i.Unjudged = "other faults were on; measured: " + i.Seen
+	case len(during) == 0 || len(otherwise) == 0:
+		i.Seen = "nothing seen: " + i.Seen
+		return i, false
+	}
+	return i, i.Unjudged != "" || during.At(99) <= 2*otherwise.At(99)
+}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -107,4 +110,34 @@ func (r *Rig) lookOnce(ctx context.Context, in dump.Installation, ev *torture.Ev
 	}
 	ev.Desk, ev.Views = desk, views
 	return nil
+}
+
+// neighbours are the times of F9 and F17: from the fault to the next deed of the
+// same name, which is its end. F9 hits a tenant by its number.
+func (r *Rig) neighbours(deeds []torture.Deed) []torture.Neighbour {
+	var out []torture.Neighbour
+	open := map[string]int{}
+	for _, d := range deeds {
+		fault, _, _ := strings.Cut(d.What, " ")
+		if fault != "F9" && fault != "F17" {
+			continue
+		}
+		if i, on := open[fault]; on {
+			out[i].To = d.At
+			delete(open, fault)
+			continue
+		}
+		n, err := strconv.Atoi(d.Victim)
+		if err != nil {
+			continue
+		}
+		open[fault] = len(out)
+		out = append(out, torture.Neighbour{Tenant: n % len(r.tenants), From: d.At, To: d.At})
+	}
+	return out
+}
+
+// alone reports whether nothing but bad neighbours was asked for.
+func (c *Config) alone() bool {
+	return len(c.Faults) > 0 && !slices.ContainsFunc(c.Faults, func(f string) bool { return f != "F9" && f != "F17" })
 }

@@ -40,6 +40,7 @@ func (r *Result) Markdown(command, picture string) string {
 	row("processes that ended by themselves and were started again", exits(r.Exits))
 	b.WriteString("\n## Invariants (reliability.md §3)\n\n")
 	b.WriteString(r.Report.Table(
+		r.Beside,
 		torture.Invariant{Name: "I4", Promise: "repeats are the same request, and bounded", Seen: r.beside("I4", fmt.Sprintf("%d repeats", r.Repeats))},
 		torture.Invariant{Name: "I8", Promise: "nothing is left behind in any group", Seen: r.beside("I8", fmt.Sprintf("%d records behind", r.Lag))},
 		torture.Invariant{Name: "I9", Promise: "poison is in the dead letters, with its bytes, and nothing else", Seen: r.beside("I9", fmt.Sprintf("%d put in, %d dead letters", r.Injected, r.Letters))},

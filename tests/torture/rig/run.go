@@ -29,8 +29,9 @@ type Result struct {
 	Deeds     []torture.Deed
 	Exits     map[string]int // processes that ended by themselves
 	Timeline  Timeline
-	Latency   string        // percentiles over time, a table
-	Drained   time.Duration // after the last fault and the last message; 0: not within the limit
+	Latency   string            // percentiles over time, a table
+	Beside    torture.Invariant // I10
+	Drained   time.Duration     // after the last fault and the last message; 0: not within the limit
 	Kills     map[string]int
 	Lag       int64 // left in the groups in the end
 	Injected  int   // poison
@@ -186,6 +187,10 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 	}
 	res.Timeline = newTimeline(ev, res.Started)
 	res.Latency = torture.NewLatencies(&ev).Table(res.Started, res.Summary.Took)
+	beside, held := ev.Neighbourly(r.neighbours(res.Deeds), r.cfg.alone())
+	if res.Beside = beside; !held {
+		res.Wrong = append(res.Wrong, "I10: "+beside.Seen)
+	}
 	res.Repeats = repeats(ev.Ledger)
 	// C6: what a crash or a lost answer may send twice.
 	ambiguous := 0
