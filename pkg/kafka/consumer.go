@@ -98,7 +98,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 			m.close()
 			return
 		}
-		m.leave()
+		m.leave(ctx)
 	}()
 
 	work, stop := drain(ctx)

@@ -53,8 +53,9 @@ func (c Config) member(group string, sessionTimeout time.Duration) []kgo.Opt {
 
 // leave closes the client and gives its place up. While a rebalance waits for
 // other members, as long as a session timeout and more, a client cannot leave:
-// then it is abandoned, and the group forgets it by its session timeout.
-func (m *membership) leave() {
+// then it is abandoned, and the group forgets it by its session timeout. It
+// leaves after ctx has ended too.
+func (m *membership) leave(ctx context.Context) {
 	timer := time.AfterFunc(leavePatience, m.abandon)
 	defer m.abandon()
 	defer timer.Stop()
@@ -63,19 +64,19 @@ func (m *membership) leave() {
 		// end first: one after the leave would have it join again.
 		m.cl.AllowRebalance()
 		m.cl.LeaveGroup()
-		m.requestLeave()
+		m.requestLeave(ctx)
 	}
 	m.cl.CloseAllowingRebalance()
 }
 
 // requestLeave names the member by its id alone: a process of the same name that
 // has taken its place has another one, and stays.
-func (m *membership) requestLeave() {
+func (m *membership) requestLeave(ctx context.Context) {
 	id, _ := m.cl.GroupMetadata()
 	if id == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(m.cl.Context(), leavePatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = m.group

@@ -146,7 +146,7 @@ func TestASessionKeepsItsPlaceForTheNextOne(t *testing.T) {
 		if left := members(t, cfg.Kafka); len(left) != 1 {
 			t.Errorf("after the first session the group has the members %v, want one", left)
 		}
-		open().Leave()
+		open().Leave(t.Context())
 		if left := members(t, cfg.Kafka); len(left) != 0 {
 			t.Errorf("after a clean stop the group has the members %v", left)
 		}

@@ -89,7 +89,7 @@ func NewSession(ctx context.Context, cfg SessionConfig, log *slog.Logger) (*Sess
 	s.membership = membership{cl: s.gts.Client(), cfg: cfg.Kafka, group: GroupName(cfg.Kafka, cfg.Group), abandon: abandon}
 	if _, _, err := s.cl.ProducerID(ctx); err != nil {
 		if ctx.Err() != nil {
-			s.Leave()
+			s.Leave(ctx)
 		} else {
 			s.Close()
 		}
@@ -274,8 +274,9 @@ func cmpErr(first, err error) error {
 	return err
 }
 
-// Leave ends the session and gives its partitions to others at once.
-func (s *Session) Leave() { s.leave() }
+// Leave ends the session and gives its partitions to others at once, after ctx
+// has ended too.
+func (s *Session) Leave(ctx context.Context) { s.leave(ctx) }
 
 // Abandon ends the session as a crash would: the group is told nothing.
 func (s *Session) Abandon() {

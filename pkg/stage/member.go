@@ -78,7 +78,7 @@ func (r *Runner) join(ctx context.Context) error {
 	case errors.Is(err, kafka.ErrSuperseded), ctx.Err() == nil:
 		m.session.Close()
 	default:
-		m.session.Leave()
+		m.session.Leave(ctx)
 	}
 	return err
 }
