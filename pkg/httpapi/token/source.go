@@ -38,8 +38,8 @@ const (
 	expirySlack = 60 * time.Second
 	// defaultLife is assumed where the provider says none (Salesforce).
 	defaultLife = 30 * time.Minute
-	// settleTime is how long a fresh token is not replaced because somebody got a
-	// 401 with it, and a dead credential is not tried again: no loops.
+	// settleTime is how long a token that replaced a refused one is not replaced
+	// because it is refused too, and a dead credential is not tried again: no loops.
 	settleTime = 30 * time.Second
 	// refreshTimeout bounds the token endpoint's answer. It is less than the time
 	// others wait for the lock.
@@ -89,8 +89,8 @@ type holder struct {
 	version  int64 // of the connection it belongs to
 	text     secret.Secret
 	expires  time.Time
-	obtained time.Time
-	number   int64 // names the token without saying it
+	replaces time.Time // when it replaced a token that was refused; zero: it did not
+	number   int64     // names the token without saying it
 	dead     *fault.Error
 	died     time.Time
 }
@@ -205,13 +205,15 @@ func (h *holder) replaced(number int64, now time.Time) (again, known bool) {
 	if number != h.number {
 		return h.text != "", true
 	}
-	if now.Sub(h.obtained) < settleTime && !h.obtained.IsZero() {
-		return false, true // fresh from the provider and refused all the same
+	if now.Sub(h.replaces) < settleTime && !h.replaces.IsZero() {
+		return false, true // the second one that the provider gave and the API refuses
 	}
 	return false, false
 }
 
-func (h *holder) set(s Secret, fresh bool, now time.Time) {
+// set takes over a token. refused: the provider gave it for one that the API had
+// refused.
+func (h *holder) set(s Secret, refused bool, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.text == s.Text {
@@ -220,9 +222,9 @@ func (h *holder) set(s Secret, fresh bool, now time.Time) {
 	}
 	h.text, h.expires, h.dead = s.Text, s.ExpiresAt, nil
 	h.number++
-	h.obtained = time.Time{}
-	if fresh {
-		h.obtained = now
+	h.replaces = time.Time{}
+	if refused {
+		h.replaces = now
 	}
 }
 
@@ -271,7 +273,7 @@ func (a *authorizer) static(ctx context.Context, h *holder, bad secret.Secret) e
 	if s.Text == bad {
 		return nil // there is no other one; the 401 stands
 	}
-	h.set(s, true, a.s.clock())
+	h.set(s, false, a.s.clock())
 	return nil
 }
 
@@ -321,7 +323,7 @@ func (a *authorizer) refresh(ctx context.Context, h *holder, bad secret.Secret) 
 		err = refusal
 	}
 	if err == nil {
-		h.set(got, fresh, now)
+		h.set(got, fresh && bad != "", now)
 		if fresh {
 			failpoint.Hit("token-stored")
 			a.s.refreshes.WithLabelValues(a.c.App, "refreshed").Inc()

@@ -239,25 +239,32 @@ func TestOneOfManyProcessesAsksForADeadCredential(t *testing.T) {
 	}
 }
 
-// A token the provider gave and the API refuses all the same ends in the 401,
-// not in a loop.
-func TestAFreshTokenThatIsRefusedIsNotReplacedAgain(t *testing.T) {
+// A token the provider gave a moment ago may end early, and is replaced once; a
+// second one that the API refuses all the same ends in the 401, not in a loop.
+func TestASecondFreshTokenThatIsRefusedIsNotReplacedAgain(t *testing.T) {
 	p, store := newProvider(t), newMemory()
 	proc := newProcess(t, p, store, time.Now)
 	c := connection(p, 1)
 	if _, err := proc.call(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	p.mu.Lock()
-	p.access = "another one"
-	p.mu.Unlock()
+	end := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.access = "another one"
+	}
+	end()
+	if status, err := proc.call(t.Context(), c); err != nil || status != http.StatusOK {
+		t.Fatalf("after its token ended early: status %d, %v", status, err)
+	}
+	end()
 	for range 5 {
 		if status, err := proc.call(t.Context(), c); err != nil || status != http.StatusUnauthorized {
 			t.Fatalf("status %d, %v; want the 401", status, err)
 		}
 	}
-	if p.refreshes != 1 {
-		t.Fatalf("%d refreshes, want 1", p.refreshes)
+	if p.refreshes != 2 {
+		t.Fatalf("%d refreshes, want 2", p.refreshes)
 	}
 }
 
