@@ -174,7 +174,7 @@ func (p *platform) add(t testing.TB, name string, number int) *process {
 		web:    "http://" + web,
 		serves: name == "gateway",
 		admin:  "http://" + admin,
-		env:    append(slices.Clone(p.env), "FLUXNEX_LISTEN="+web, "FLUXNEX_ADMIN_LISTEN="+admin),
+		env:    append(slices.Clone(p.env), "FLUXNEX_LISTEN="+web, "FLUXNEX_ADMIN_LISTEN="+admin, "FLUXNEX_INSTANCE="+name+strconv.Itoa(number)),
 	}
 	p.all[name] = append(p.all[name], s)
 	return s
