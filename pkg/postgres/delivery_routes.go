@@ -53,17 +53,26 @@ func (d *Deliveries) AllLanes(ctx context.Context) ([]Lane, error) {
 
 // unrouted are rows with something to send that no route names. A state that
 // was made under a newer configuration is left alone: its route may be new. So
-// is what is in flight or in doubt: that is settled first.
+// is what is in flight or in doubt: that is settled first. Rows are looked
+// through by themselves: joined with their states at once, all payloads would be
+// read to find none.
 const unrouted = `
-	FROM delivery_row r JOIN delivery_state s ON s.row_id = r.id AND s.slot = r.desired_slot
-	WHERE r.lane_id = ANY($1) AND r.status IN ('ready', 'backoff', 'waiting', 'failed') AND r.inflight_slot IS NULL
-		AND r.desired_verb <> 'withdraw' AND s.config_version <= $4
-		AND NOT EXISTS (SELECT FROM unnest($2::int[], $3::text[]) AS x(lane_id, object) WHERE x.lane_id = r.lane_id AND x.object = r.object)`
+	WITH nowhere AS MATERIALIZED (
+		SELECT r.id, r.desired_slot FROM delivery_row r
+		WHERE r.lane_id = ANY($1) AND r.status IN ('ready', 'backoff', 'waiting', 'failed') AND r.inflight_slot IS NULL AND r.desired_verb <> 'withdraw'
+			AND NOT EXISTS (SELECT FROM unnest($2::int[], $3::text[]) AS x(lane_id, object) WHERE x.lane_id = r.lane_id AND x.object = r.object)
+	)`
+
+// unroutedKnown keeps those that the configuration knows of, as they are when locked.
+const unroutedKnown = `
+	FROM nowhere n JOIN delivery_row r ON r.id = n.id AND r.desired_slot = n.desired_slot
+	JOIN delivery_state s ON s.row_id = n.id AND s.slot = n.desired_slot
+	WHERE s.config_version <= $4 AND r.status IN ('ready', 'backoff', 'waiting', 'failed') AND r.inflight_slot IS NULL AND r.desired_verb <> 'withdraw'`
 
 // Unrouted counts the rows that [Deliveries.WithdrawUnrouted] would withdraw.
 func (d *Deliveries) Unrouted(ctx context.Context, routing Routing) (n int64, err error) {
 	lanes, objects := routing.columns()
-	if err := d.db.pool.QueryRow(ctx, `SELECT count(*)`+unrouted, routing.Lanes, lanes, objects, routing.Version).Scan(&n); err != nil {
+	if err := d.db.pool.QueryRow(ctx, unrouted+` SELECT count(*)`+unroutedKnown, routing.Lanes, lanes, objects, routing.Version).Scan(&n); err != nil {
 		return 0, fmt.Errorf("postgres: unrouted rows: %w", err)
 	}
 	return n, nil
@@ -81,9 +90,8 @@ func (d *Deliveries) WithdrawUnrouted(ctx context.Context, routing Routing, now 
 	for {
 		n := 0
 		err := d.db.inTx(ctx, func(tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, `
-				WITH gone AS MATERIALIZED (
-					SELECT r.id, r.desired_slot`+unrouted+` ORDER BY r.lane_id, r.record_id, r.object LIMIT $5 FOR NO KEY UPDATE OF r
+			rows, err := tx.Query(ctx, unrouted+`, gone AS MATERIALIZED (
+					SELECT r.id, r.desired_slot`+unroutedKnown+` ORDER BY r.lane_id, r.record_id, r.object LIMIT $5 FOR NO KEY UPDATE OF r
 				), waits AS (
 					DELETE FROM delivery_wait w USING gone WHERE w.row_id = gone.id
 				), states AS (

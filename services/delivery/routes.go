@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
 	"github.com/fluxnex/fluxnex/pkg/integration"
@@ -76,12 +77,17 @@ func (a *attempt) takeBack(ctx context.Context) bool {
 	return true
 }
 
+// routesSettle is how long after a change of routes somebody may still send by
+// the old ones.
+const routesSettle = 2 * time.Minute
+
 // withdrawUnrouted withdraws what is queued for targets that no route names: at
-// once when the configuration changed, and now and then for what the router sent
-// before it knew.
+// once when the configuration changed, and again for a while, for what the
+// router sent before it knew.
 func (s *Service) withdrawUnrouted(ctx context.Context, again bool) error {
 	snapshot := s.deps.Snapshots.Current()
-	if !again && s.routes == snapshot.Version {
+	changed := s.routes != snapshot.Version
+	if !changed && (!again || s.deps.Clock().Sub(s.routesAt) > routesSettle) {
 		return nil
 	}
 	lanes, err := s.deps.Rows.AllLanes(ctx)
@@ -92,7 +98,9 @@ func (s *Service) withdrawUnrouted(ctx context.Context, again bool) error {
 	if err != nil {
 		return err
 	}
-	s.routes = snapshot.Version
+	if changed {
+		s.routes, s.routesAt = snapshot.Version, s.deps.Clock()
+	}
 	if n > 0 {
 		s.log.Info("rows withdrawn that no route sends any more", slog.Int("rows", n), slog.Int64("configuration", snapshot.Version))
 	}

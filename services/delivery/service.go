@@ -156,8 +156,10 @@ type Service struct {
 	probingMu sync.Mutex
 	probing   map[int32]bool // lanes that are being asked about
 
-	stood  atomic.Pointer[standstill]
-	routes int64 // version of the configuration whose routes were last looked at
+	stood atomic.Pointer[standstill]
+	// The configuration whose routes were looked at last, and when it was new.
+	routes   int64
+	routesAt time.Time
 }
 
 // New wires the service; it does nothing before Run.
@@ -179,8 +181,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		routes:   -1,
 	}
 	s.consumer = newConsumer(s)
-	s.store = newBatcher("store", deps.Rows.Store, s.log)
-	s.finish = newBatcher("finish", deps.Rows.Finish, s.log)
+	s.store = newBatcher("store", deps.Rows.Store, s.metrics, s.log)
+	s.finish = newBatcher("finish", deps.Rows.Finish, s.metrics, s.log)
 	return s, nil
 }
 
