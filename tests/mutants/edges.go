@@ -47,7 +47,7 @@ func edges() []Mutant {
 		{
 			Name: "used-before-durable", Races: []string{"R19"}, Wrong: "a rotated token is used although it could not be stored",
 			File:    "pkg/httpapi/token/source.go",
-			Edits:   []Edit{{Old: "\tif err == nil {\n\t\th.set(got, fresh, now)\n", New: "\tif err == nil || fresh {\n\t\th.set(got, fresh, now)\n"}},
+			Edits:   []Edit{{Old: "\tif err == nil {\n\t\th.set(", New: "\tif err == nil || fresh {\n\t\th.set("}},
 			Package: "./pkg/httpapi/token", Test: "^TestAProcessKilledAnywhereInARefresh$",
 		},
 		{
