@@ -28,9 +28,9 @@ const (
 	// produce with CONCURRENT_TRANSACTIONS and the client waits for metadata.
 	metadataMinAge = 50 * time.Millisecond
 
-	dialTimeout            = 3 * time.Second
-	requestTimeoutOverhead = 5 * time.Second
-	produceRequestTimeout  = 5 * time.Second
+	dialTimeout            = 2 * time.Second
+	requestTimeoutOverhead = 3 * time.Second
+	produceRequestTimeout  = 2 * time.Second
 
 	defaultReplication = 1
 
