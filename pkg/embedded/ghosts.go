@@ -14,7 +14,9 @@ import (
 // library starts a member's session timer only when the answer to its join
 // could be written, so one that was killed meanwhile stays for ever, with its
 // share of the partitions, and nobody reads them (seen under SIGKILL; a real
-// broker times such a member out).
+// broker times such a member out). A process with a name takes its predecessor's
+// place whatever became of it; this is for those without, and for those that
+// nobody starts again.
 type ghosts struct {
 	cluster *kfake.Cluster
 	age     time.Duration
