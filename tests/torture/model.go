@@ -263,7 +263,7 @@ func (p *Plan) state(record, rank int, variant string) State {
 		Street: fmt.Sprintf("%d Main Street", rank),
 		City:   fmt.Sprintf("Springfield %d%s", rank, upper),
 		Zip:    fmt.Sprintf("%05d", 4000+rank),
-		Region: "M" + string(rune('A'+rank)),
+		Region: "M" + string(rune('A'+rank%26)),
 	}
 }
 
