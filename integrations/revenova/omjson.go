@@ -107,6 +107,13 @@ func isFlat(m members) bool {
 func squash(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
 func observeOMJSON(payload string) (integration.Observation, error) {
+	if o, ok := observePlain(payload); ok {
+		return o, nil
+	}
+	return observeAnyOMJSON(payload)
+}
+
+func observeAnyOMJSON(payload string) (integration.Observation, error) {
 	var o integration.Observation
 	root, err := object(payload)
 	if err != nil {
