@@ -81,7 +81,7 @@ type Question struct {
 }
 
 // Answer is what a view says; Values correspond to the question's keys, nil
-// where the view has none. With Checkpoint == NoCheckpoint the view is not
+// where the view has none, and must not be changed. With Checkpoint == NoCheckpoint the view is not
 // ready (lost, never built, or being built) and the values mean nothing.
 type Answer struct {
 	Checkpoint int64
