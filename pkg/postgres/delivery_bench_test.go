@@ -22,32 +22,53 @@ func BenchmarkDeliveryCycle(b *testing.B) {
 	}
 }
 
+const cycleRecords = 20_000
+
 func benchmarkCycle(b *testing.B, size int) {
-	w, db := newBench(b)
-	_ = db
-	filler := strings.Repeat("x", 900)
-	const records = 20_000
-	revision := int64(0)
-	load := func(n int) {
-		for n > 0 {
-			var batch []*record.OutboundCommand
-			for range min(n, 500) {
-				revision++
-				batch = append(batch, command(fmt.Sprint("R", revision%records), revision, record.VerbUpsert, fmt.Sprintf(`{"n":%d,"filler":"%s"}`, revision, filler)))
-			}
-			w.consume(batch...)
-			n -= len(batch)
-		}
-	}
-	load(records) // rows exist and are applied once, as they mostly are
+	w, _ := newBench(b)
+	w.change(0, cycleRecords) // rows exist and are applied once, as they mostly are
 	drain(b, w, size)
 	b.ResetTimer()
 	began := time.Now()
-	for left := b.N; left > 0; left -= records {
-		load(min(left, records))
+	for n := 0; n < b.N; n += cycleRecords {
+		w.change(cycleRecords+n, min(b.N-n, cycleRecords))
 		drain(b, w, size)
 	}
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "rows/s")
+}
+
+// change wants n records anew, the first of which is number from, at about 1 KB.
+func (w *bench) change(from, n int) {
+	filler := strings.Repeat("x", 900)
+	for n > 0 {
+		var batch []*record.OutboundCommand
+		for range min(n, 500) {
+			from++
+			batch = append(batch, command(fmt.Sprint("R", from%cycleRecords), int64(from), record.VerbUpsert, fmt.Sprintf(`{"n":%d,"filler":"%s"}`, from, filler)))
+		}
+		w.consume(batch...)
+		n -= len(batch)
+	}
+}
+
+// BenchmarkDeliveryTableSize changes and delivers the same 20,000 records again
+// and again: once every slot is in use, the tables stay as large as they are.
+// One iteration is one round; the goal is ten.
+func BenchmarkDeliveryTableSize(b *testing.B) {
+	w, _ := newBench(b)
+	sizes := make([]float64, 0, b.N)
+	for n := range b.N {
+		w.change(n*cycleRecords, cycleRecords)
+		drain(b, w, 100)
+		size, err := w.d.Size(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		sizes = append(sizes, float64(size)/1e6)
+	}
+	b.Logf("MB after each round: %.0f", sizes)
+	b.ReportMetric(sizes[min(2, len(sizes)-1)], "MB-third")
+	b.ReportMetric(sizes[len(sizes)-1], "MB-last")
 }
 
 func drain(b *testing.B, w *bench, size int) {

@@ -113,6 +113,10 @@ func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []post
 			may = 0
 		}
 		free[id] = max(0, may-s.held)
+		// With every slot taken there is time to claim many at once.
+		if s.held >= a.each && free[id] < min(claimMin, a.prefetch()/2) {
+			free[id] = 0
+		}
 	}
 	// In random order, so that a remainder is not always the same lane's.
 	order := rand.Perm(len(lanes)) // #nosec G404 -- fairness, not secrecy

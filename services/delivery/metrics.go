@@ -7,6 +7,7 @@ type metrics struct {
 	consumeSeconds prometheus.Histogram
 	consumeDelay   prometheus.Gauge
 	claims         prometheus.Histogram
+	writes         *prometheus.HistogramVec
 	attempts       *prometheus.CounterVec
 	attemptSeconds prometheus.Histogram
 	callSeconds    *prometheus.HistogramVec
@@ -27,6 +28,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		consumeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_consume_seconds", Help: "Time to store one batch of commands.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
 		consumeDelay:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fluxnex_delivery_consume_delay_seconds", Help: "How long the newest consumed command had been on its topic: what is not consumed yet is at least that old."}),
 		claims:         prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_claim_rows", Help: "Rows of one claim.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
+		writes:         prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fluxnex_delivery_write_rows", Help: "Rows of one transaction that stores requests or finishes rows.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}, []string{"write"}),
 		attempts:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluxnex_delivery_attempts_total", Help: "Attempts by their end."}, []string{"app", "outcome", "class", "code"}),
 		attemptSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "fluxnex_delivery_attempt_seconds", Help: "Time from claim to finish.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
 		callSeconds:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fluxnex_delivery_call_seconds", Help: "Time of one call to a destination.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 13)}, []string{"app"}),
@@ -42,7 +44,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		for _, c := range []prometheus.Collector{
-			m.consumed, m.consumeSeconds, m.consumeDelay, m.claims, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
+			m.consumed, m.consumeSeconds, m.consumeDelay, m.claims, m.writes, m.attempts, m.attemptSeconds, m.callSeconds, m.endToEnd,
 			m.doubts, m.leasesLost, m.blocks, m.breaks, m.breakers, m.published, m.standing, m.oldest,
 		} {
 			reg.MustRegister(c)
