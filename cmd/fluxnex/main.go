@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 )
@@ -37,6 +38,7 @@ func run() int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	runtime.MemProfileRate = 0 // sampled for nobody: no process offers a heap profile
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	// Never given back: a second signal on the way out must not turn a clean end

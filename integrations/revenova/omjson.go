@@ -32,8 +32,8 @@ func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 		var room [usualMembers]namedValue
 		in := membersInto(room[:0], n)
 		e := integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: []byte(in.without(n, isSessionName))}
-		if objects := list(in.get("sobject")); len(objects) == 1 {
-			e.LocalID = normalID(scalar(member(objects[0], "id")))
+		if object, ok := onlyObject(in.get("sobject")); ok {
+			e.LocalID = normalID(scalar(member(object, "id")))
 			e.EventID = scalar(in.get("id"))
 		}
 		d.Events = append(d.Events, e)
@@ -44,35 +44,54 @@ func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 // notifications finds the notification nodes under an envelope, a body, a
 // notifications or a notification member, or root itself.
 func notifications(root gjson.Result, m members) (found bool, nodes []gjson.Result, organization string) {
-	type node struct {
-		object  gjson.Result
-		members members
+	if !isWrapped(m) {
+		return notificationsIn(nil, root, m)
 	}
-	at := []node{{root, m}}
-	for _, name := range [...]string{"envelope", "body", "notifications"} {
-		var inner []node
+	at := []gjson.Result{root}
+	for _, name := range wrappers() {
+		var inner []gjson.Result
 		for _, n := range at {
-			for _, o := range list(n.members.get(name)) {
-				inner = append(inner, node{o, membersOf(o)})
-			}
+			inner = append(inner, list(member(n, name))...)
 		}
 		if len(inner) > 0 {
 			at, found = inner, true
 		}
 	}
 	for _, n := range at {
+		here, more, its := notificationsIn(nodes, n, membersOf(n))
+		found, nodes = found || here, more
 		if organization == "" {
-			organization = scalar(n.members.get("organizationid"))
-		}
-		if v := n.members.get("notification"); v.Exists() {
-			found = true
-			nodes = append(nodes, list(v)...)
-		} else if n.members.get("sobject").Exists() {
-			found = true
-			nodes = append(nodes, n.object)
+			organization = its
 		}
 	}
 	return found, nodes, organization
+}
+
+// notificationsIn looks at one object, whose members m are.
+func notificationsIn(nodes []gjson.Result, n gjson.Result, m members) (found bool, all []gjson.Result, organization string) {
+	organization = scalar(m.get("organizationid"))
+	v := m.get("notification")
+	switch {
+	case v.IsObject(): // as nearly always
+		return true, append(nodes, v), organization
+	case v.Exists():
+		return true, append(nodes, list(v)...), organization
+	case m.get("sobject").Exists():
+		return true, append(nodes, n), organization
+	}
+	return false, nodes, organization
+}
+
+// wrappers are what may stand around notifications, outermost first.
+func wrappers() [3]string { return [3]string{"envelope", "body", "notifications"} }
+
+func isWrapped(m members) bool {
+	for _, name := range wrappers() {
+		if m.get(name).Exists() {
+			return true
+		}
+	}
+	return false
 }
 
 // list is a value's objects: a converter makes one element an object, several a
@@ -91,6 +110,17 @@ func list(v gjson.Result) []gjson.Result {
 		return out
 	}
 	return nil
+}
+
+// onlyObject is the one object of a value.
+func onlyObject(v gjson.Result) (gjson.Result, bool) {
+	if v.IsObject() {
+		return v, true
+	}
+	if objects := list(v); len(objects) == 1 {
+		return objects[0], true
+	}
+	return gjson.Result{}, false
 }
 
 // scalar is the text of an element.

@@ -70,7 +70,9 @@ func appendAttr(line []byte, a slog.Attr) ([]byte, bool) {
 		return strconv.AppendUint(line, a.Value.Uint64(), 10), true
 	case slog.KindBool:
 		return strconv.AppendBool(line, a.Value.Bool()), true
-	case slog.KindAny, slog.KindDuration, slog.KindFloat64, slog.KindGroup, slog.KindLogValuer, slog.KindTime:
+	case slog.KindDuration:
+		return strconv.AppendInt(line, int64(a.Value.Duration()), 10), true
+	case slog.KindAny, slog.KindFloat64, slog.KindGroup, slog.KindLogValuer, slog.KindTime:
 	}
 	return line, false
 }

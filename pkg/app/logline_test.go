@@ -21,7 +21,7 @@ func TestLinesWrittenByHandAreTheLibrarys(t *testing.T) {
 		attrs []slog.Attr
 	}{
 		"nothing":   {},
-		"plain":     {attrs: []slog.Attr{slog.String("key", "a/b:c"), slog.Int("partition", 3), slog.Bool("ok", true), slog.Uint64("u", 1<<63), slog.String("class", "")}},
+		"plain":     {attrs: []slog.Attr{slog.String("key", "a/b:c"), slog.Int("partition", 3), slog.Bool("ok", true), slog.Uint64("u", 1<<63), slog.Duration("took", 1500*time.Microsecond), slog.String("class", "")}},
 		"many":      {attrs: []slog.Attr{slog.Int("a", 1), slog.Int("b", 2), slog.Int("c", 3), slog.Int("d", 4), slog.Int("e", 5), slog.Int("f", -6), slog.Int("g", 7)}},
 		"escapes":   {attrs: []slog.Attr{slog.String("key", "a\"b\\c\nd"), slog.String("more", "x")}},
 		"utf-8":     {attrs: []slog.Attr{slog.String("key", "Müller <&> \xff \x7f")}},

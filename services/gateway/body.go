@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,9 +22,33 @@ var (
 // maxGzipRatio: what inflates more is made to harm. Real XML reaches about 20.
 const maxGzipRatio = 100
 
-// readBody returns the inflated body of at most limit bytes. An announced
-// length over the limit is refused without reading a byte.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, error) {
+// bodyPool keeps the memory of usual bodies: nothing of a body is needed when its
+// events are encoded.
+type bodyPool struct{ pool sync.Pool }
+
+const (
+	usualBody   = 4 << 10
+	largestKept = 64 << 10
+)
+
+func (p *bodyPool) get() *[]byte {
+	if room, ok := p.pool.Get().(*[]byte); ok {
+		return room
+	}
+	room := make([]byte, 0, usualBody)
+	return &room
+}
+
+func (p *bodyPool) put(room *[]byte) {
+	if cap(*room) <= largestKept {
+		*room = (*room)[:0]
+		p.pool.Put(room)
+	}
+}
+
+// readBody returns the inflated body of at most limit bytes, in room if it has
+// enough. An announced length over the limit is refused without reading a byte.
+func readBody(w http.ResponseWriter, r *http.Request, room []byte, limit int64, within time.Duration) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, errTooLarge
 	}
@@ -32,7 +58,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
 	switch encoding {
 	case "", "identity":
-		return readAtMost(r.Body, limit, r.ContentLength)
+		return readAtMost(r.Body, room, limit, r.ContentLength)
 	case "gzip", "x-gzip":
 	default:
 		return nil, errEncoding
@@ -42,7 +68,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 	if err != nil {
 		return nil, classifyRead(err)
 	}
-	body, err := readAtMost(unpacked, limit, 0)
+	body, err := readAtMost(unpacked, room, limit, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +78,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 	return body, nil
 }
 
-// readAtMost allocates once where the length is announced.
-func readAtMost(r io.Reader, limit, announced int64) ([]byte, error) {
-	const smallest = 4 << 10
-	size := int64(smallest)
-	if announced > 0 {
-		size = announced + 1 // one more, to meet the end without growing
-	}
-	body := make([]byte, 0, size)
+// readAtMost allocates at most once where the length is announced.
+func readAtMost(r io.Reader, room []byte, limit, announced int64) ([]byte, error) {
+	body := slices.Grow(room[:0], int(announced)+1) // one more, to meet the end without growing
 	for {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]

@@ -37,7 +37,7 @@ func FuzzReadBody(f *testing.F) {
 		const limit = 64 << 10
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		r.Header["Content-Encoding"] = []string{encoding}
-		got, err := readBody(httptest.NewRecorder(), r, limit, time.Second)
+		got, err := readBody(httptest.NewRecorder(), r, nil, limit, time.Second)
 		switch {
 		case err == nil && len(got) > limit:
 			t.Fatalf("%d bytes passed a limit of %d", len(got), limit)

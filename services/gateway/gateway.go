@@ -36,8 +36,9 @@ const (
 )
 
 // Inbox persists events on the gateway topic. Start does not wait and does not
-// heed a cancelled context; done gets nil only after all events are
-// acknowledged, and after an error some may still have been written.
+// heed a cancelled context, and the events' memory is ours again when it
+// returns; done gets nil only after all events are acknowledged, and after an
+// error some may still have been written.
 type Inbox interface {
 	Start(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header, done func(error))
 }
@@ -76,6 +77,7 @@ type Gateway struct {
 	shares  *shares
 	keys    *keyCache
 	dir     atomic.Pointer[directory]
+	bodies  bodyPool
 }
 
 // New checks that everything is there; it opens nothing.

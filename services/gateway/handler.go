@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/failpoint"
@@ -34,7 +33,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	if _, known := g.deps.Webhooks[source]; !known {
 		source = "unknown" // a label from outside would be a label without end
 	}
-	g.settle(r.Context(), source, o, g.deps.Now().Sub(began))
+	g.settle(r.Context(), source, o, began)
 }
 
 // handle answers one request. The order matters: what costs least and tells
@@ -56,7 +55,9 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	}
 	o.tenant = e.tenant.ID
 
-	body, err := readBody(w, r, e.bodyBytes, g.cfg.BodyWithin)
+	room := g.bodies.get()
+	defer func() { g.bodies.put(room) }()
+	body, err := readBody(w, r, *room, e.bodyBytes, g.cfg.BodyWithin)
 	if err != nil {
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		switch {
@@ -69,7 +70,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 		}
 		return refused(badBody())
 	}
-	o.bytes = len(body)
+	o.bytes, *room = len(body), body
 
 	// From here on the sender waits for us: this timer is the only limit, and
 	// a sender that hangs up cancels nothing.
@@ -118,7 +119,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 	if len(ids) > 0 {
 		o.first = ids[0]
 	}
-	g.metrics.events.WithLabelValues(source).Add(float64(len(events) - unsplit))
+	g.metrics.source(source).events().Add(float64(len(events) - unsplit))
 	if unsplit > 0 {
 		o.reason = "unsplit"
 		g.metrics.unsplit.WithLabelValues(source).Add(float64(unsplit))
@@ -149,10 +150,13 @@ func (g *Gateway) send(ctx context.Context, answerBy time.Time, events []record.
 
 // settle writes the request's one line. The URL is not in it, because it may
 // hold the secret.
-func (g *Gateway) settle(ctx context.Context, source string, o outcome, took time.Duration) {
-	g.metrics.requests.WithLabelValues(source, strconv.Itoa(o.code)).Inc()
-	g.metrics.seconds.WithLabelValues(source).Observe(took.Seconds())
-	g.metrics.bytes.WithLabelValues(source).Add(float64(o.bytes))
+func (g *Gateway) settle(ctx context.Context, source string, o outcome, began time.Time) {
+	now := g.deps.Now()
+	took := now.Sub(began)
+	series := g.metrics.source(source)
+	series.requests(o.code).Inc()
+	series.seconds.Observe(took.Seconds())
+	series.bytes.Add(float64(o.bytes))
 	level := slog.LevelInfo
 	if o.code >= http.StatusInternalServerError {
 		level = slog.LevelError
@@ -163,21 +167,23 @@ func (g *Gateway) settle(ctx context.Context, source string, o outcome, took tim
 	}
 	// A record made by hand: a logger would look up the line that it is written
 	// on, for nobody.
-	line := slog.NewRecord(g.deps.Now(), level, "webhook settled", 0)
-	line.AddAttrs(
+	line := slog.NewRecord(now, level, "webhook settled", 0)
+	attrs := make([]slog.Attr, 0, 11)
+	attrs = append(attrs,
 		slog.String("source", source), slog.String("tenant", string(o.tenant)), slog.Int("code", o.code),
 		slog.Int("events", o.events), slog.Int("bytes", o.bytes), slog.Duration("took", took))
 	if o.format != "" {
-		line.AddAttrs(slog.String("format", o.format))
+		attrs = append(attrs, slog.String("format", o.format))
 	}
 	if o.first != "" {
-		line.AddAttrs(slog.String("gateway_id", o.first), slog.String("trace_id", o.traceID))
+		attrs = append(attrs, slog.String("gateway_id", o.first), slog.String("trace_id", o.traceID))
 	}
 	if o.reason != "" {
-		line.AddAttrs(slog.String("reason", o.reason))
+		attrs = append(attrs, slog.String("reason", o.reason))
 	}
 	if o.err != nil {
-		line.AddAttrs(slog.Any("error", o.err))
+		attrs = append(attrs, slog.Any("error", o.err))
 	}
+	line.AddAttrs(attrs...)
 	_ = log.Handle(ctx, line) // a line that cannot be written is lost
 }

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"errors"
+	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -13,6 +15,40 @@ type metrics struct {
 	unsplit       *prometheus.CounterVec
 	bytes         *prometheus.CounterVec
 	limiterErrors prometheus.Counter
+
+	sources sync.Map // *sourceMetrics, by source
+}
+
+// sourceMetrics are the series of one source, which cost more to look up than to
+// count in.
+type sourceMetrics struct {
+	of      *metrics
+	source  string
+	seconds prometheus.Observer
+	bytes   prometheus.Counter
+	events  func() prometheus.Counter // there is none before the first event
+	codes   sync.Map                  // prometheus.Counter of requests, by code
+}
+
+// source is one of the known apps, or "unknown".
+func (m *metrics) source(source string) *sourceMetrics {
+	if s, ok := m.sources.Load(source); ok {
+		return s.(*sourceMetrics) //nolint:forcetypeassert // the map holds nothing else
+	}
+	s, _ := m.sources.LoadOrStore(source, &sourceMetrics{
+		of: m, source: source, seconds: m.seconds.WithLabelValues(source), bytes: m.bytes.WithLabelValues(source),
+		events: sync.OnceValue(func() prometheus.Counter { return m.events.WithLabelValues(source) }),
+	})
+	return s.(*sourceMetrics) //nolint:forcetypeassert // as above
+}
+
+func (s *sourceMetrics) requests(code int) prometheus.Counter {
+	if c, ok := s.codes.Load(code); ok {
+		return c.(prometheus.Counter) //nolint:forcetypeassert // the map holds nothing else
+	}
+	c := s.of.requests.WithLabelValues(s.source, strconv.Itoa(code))
+	s.codes.Store(code, c)
+	return c
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
