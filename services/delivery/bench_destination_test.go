@@ -154,7 +154,7 @@ func (s *destinationServer) answer(asked bool, body []byte) []byte {
 		answer, _ := json.Marshal(s.tally)
 		return answer
 	}
-	time.Sleep(s.latency)
+	<-time.After(s.latency)
 	var o shopObject
 	if err := json.Unmarshal(body, &o); err != nil {
 		return []byte("null")
