@@ -1,7 +1,5 @@
 package record
 
-import "slices"
-
 // FieldKind says how the source wrote a value. Values keep the source's own
 // bytes: "1000.0", "04001" and "2017-05-02T11:53:53.000Z" survive as they are.
 type FieldKind string
@@ -70,19 +68,19 @@ func (r *Replica) Field(name string) (Field, bool) {
 	if r == nil {
 		return Field{}, false
 	}
-	i, ok := slices.BinarySearchFunc(r.Fields, name, func(f Field, n string) int {
-		switch {
-		case f.Name < n:
-			return -1
-		case f.Name > n:
-			return 1
+	low, high := 0, len(r.Fields)
+	for low < high {
+		middle := int(uint(low+high) >> 1) //nolint:gosec // both are indexes
+		if r.Fields[middle].Name < name {
+			low = middle + 1
+		} else {
+			high = middle
 		}
-		return 0
-	})
-	if !ok {
+	}
+	if low == len(r.Fields) || r.Fields[low].Name != name {
 		return Field{}, false
 	}
-	return r.Fields[i], true
+	return r.Fields[low], true
 }
 
 // Text is the field's value, or "" where the field is missing or null.

@@ -211,11 +211,12 @@ func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][
 			view      View
 			partition int32
 		}
-		asks, own := make(map[place]*redis.Question), false
+		asks, own, more := make(map[place]*redis.Question), false, false
 		for _, l := range work.Lookups(f) {
 			if _, known := f.values[l]; known {
 				continue
 			}
+			more = true // of what is found the stage may ask on, wherever it was found
 			f.values[l] = nil
 			if l.View == m.cfg.ChangelogView {
 				if value, ok := m.recent.get(l.Key); ok {
@@ -235,8 +236,11 @@ func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][
 			}
 			q.Keys = append(q.Keys, string(l.Key))
 		}
-		if len(asks) == 0 {
+		if !more {
 			return f, nil
+		}
+		if len(asks) == 0 {
+			continue
 		}
 		if own { // the view must have the last commit before it is read
 			if err := m.awaitApplied(); err != nil {

@@ -179,24 +179,30 @@ func (w *work) settings(r *record.Replica) integration.Settings {
 // next round, with the parents' fields, what it refers to.
 func (w *work) Lookups(found stage.Views) []stage.Lookup {
 	w.round++
-	if w.round == 2 {
-		w.normalize(found)
-	}
 	var out []stage.Lookup
-	for i := range w.inputs {
-		in := &w.inputs[i]
-		if in.replica == nil {
-			continue
+	switch w.round {
+	case 1:
+		out = make([]stage.Lookup, 0, len(w.inputs))
+		for i := range w.inputs {
+			in := &w.inputs[i]
+			if in.replica == nil {
+				continue
+			}
+			out = append(out, stage.Lookup{View: stage.ViewCanonical, Key: in.key})
+			for _, p := range in.parents {
+				out = append(out, stage.Lookup{View: stage.ViewReplica, Key: record.KeyOf(in.replica.TenantID, p.RecordID)})
+			}
 		}
-		out = append(out, stage.Lookup{View: stage.ViewCanonical, Key: in.key})
-		for _, p := range in.parents {
-			out = append(out, stage.Lookup{View: stage.ViewReplica, Key: record.KeyOf(in.replica.TenantID, p.RecordID)})
-		}
-		if in.normalized == nil {
-			continue
-		}
-		for _, p := range in.normalized.References {
-			out = append(out, stage.Lookup{View: stage.ViewReplica, Key: record.KeyOf(in.replica.TenantID, p.RecordID)})
+	case 2:
+		w.normalize(found)
+		for i := range w.inputs {
+			in := &w.inputs[i]
+			if in.normalized == nil {
+				continue
+			}
+			for _, p := range in.normalized.References {
+				out = append(out, stage.Lookup{View: stage.ViewReplica, Key: record.KeyOf(in.replica.TenantID, p.RecordID)})
+			}
 		}
 	}
 	return out
