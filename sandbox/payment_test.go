@@ -28,7 +28,9 @@ func TestAPaymentSettlesItsInvoiceAndFixesItsCustomer(t *testing.T) {
 	if got := fmt.Sprintf("%v %v", payment["TotalAmt"], payment["UnappliedAmt"]); got != "70.00 10.00" {
 		t.Errorf("total and unapplied: %s", got)
 	}
-	read := func() object { return b.qb(200, http.MethodGet, "invoice/"+invoice["Id"].(string), nil)["Invoice"].(object) }
+	read := func() object {
+		return b.qb(200, http.MethodGet, "invoice/"+invoice["Id"].(string), nil)["Invoice"].(object)
+	}
 	now := read()
 	if got := fmt.Sprintf("%v %v %v %d", now["TotalAmt"], now["Balance"], now["SyncToken"], len(now["LinkedTxn"].([]any))); got != "100.00 40.00 1 1" {
 		t.Errorf("total, balance, SyncToken and links of the invoice: %s", got)

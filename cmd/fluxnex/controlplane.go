@@ -337,7 +337,7 @@ func newDeleteCommand(e *environment) *cobra.Command {
 With a route goes what is queued for it and not sent yet: it is withdrawn
 (route_removed). What was delivered stays as it is. A route that is declared
 again takes records with their next change, or with a re-sync.`,
-		Args:  withArgs(cobra.ExactArgs(2)),
+		Args: withArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			kind, err := controlplane.ParseKind(args[0])
 			if err != nil {

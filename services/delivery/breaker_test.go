@@ -29,7 +29,7 @@ func TestABreakerOpensAfterFailuresInARow(t *testing.T) {
 	fails()
 	// Two more after the window do not add to those before it.
 	now = now.Add(2 * breakerWindow)
-	if fails() || fails() {
+	if first, second := fails(), fails(); first || second {
 		t.Fatal("failures of two windows were added")
 	}
 	if _, open := b.failed(lane+1, false, now, after); open {
