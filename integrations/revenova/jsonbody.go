@@ -11,9 +11,17 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/integration"
 )
 
-// splitJSON recognises which of the JSON forms a body holds: one event, a list
-// of them, or a wrapper around either.
+// splitJSON splits the usual form in one pass.
 func splitJSON(body string) (integration.Delivery, error) {
+	if d, ok := splitPlain(body); ok {
+		return d, nil
+	}
+	return splitAny(body)
+}
+
+// splitAny recognises which of the JSON forms a body holds: one event, a list
+// of them, or a wrapper around either.
+func splitAny(body string) (integration.Delivery, error) {
 	var d integration.Delivery
 	root, err := parseJSON(body)
 	if err != nil {

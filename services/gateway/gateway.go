@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,16 +120,22 @@ func (g *Gateway) Ready() error {
 	return nil
 }
 
-// Handler serves POST /webhooks/{source}/{tenant}.
+// Handler serves POST /webhooks/{source}/{tenant}. It takes the path apart itself:
+// one pattern needs no multiplexer.
 func (g *Gateway) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /webhooks/{source}/{tenant}", g.serve)
-	mux.HandleFunc("/webhooks/{source}/{tenant}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, refusal{http.StatusMethodNotAllowed, "method_not_allowed", "webhooks are sent with POST"})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, ok := strings.CutPrefix(r.URL.Path, "/webhooks/")
+		source, tenant, two := strings.Cut(path, "/")
+		switch {
+		case !ok || !two || source == "" || tenant == "" || strings.Contains(tenant, "/"):
+			refuse(w, notFound())
+		case r.Method != http.MethodPost:
+			w.Header().Set("Allow", http.MethodPost)
+			refuse(w, refusal{http.StatusMethodNotAllowed, "method_not_allowed", "webhooks are sent with POST"})
+		default:
+			g.serve(w, r, source, tenant)
+		}
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, notFound()) })
-	return mux
 }
 
 // Run serves until ctx ends; requests under way get their answer first.

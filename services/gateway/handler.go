@@ -26,10 +26,9 @@ type outcome struct {
 	err     error // why a 500
 }
 
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, source, tenant string) {
 	began := g.deps.Now()
-	source := r.PathValue("source")
-	o := g.handle(w, r, source, began)
+	o := g.handle(w, r, source, tenant, began)
 	if _, known := g.deps.Webhooks[source]; !known {
 		source = "unknown" // a label from outside would be a label without end
 	}
@@ -39,7 +38,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 // handle answers one request. The order matters: what costs least and tells
 // least comes first, nothing is stored before the sender is known, and nothing
 // is acknowledged before it is stored.
-func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, now time.Time) (o outcome) {
+func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant string, now time.Time) (o outcome) {
 	refused := func(x refusal) outcome {
 		refuse(w, x)
 		o.code, o.reason = x.status, x.code
@@ -49,7 +48,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source string, 
 		retryAfter(w, time.Second)
 		return refused(notReady())
 	}
-	e := g.lookup(source, r.PathValue("tenant"))
+	e := g.lookup(source, tenant)
 	if e == nil {
 		return refused(notFound())
 	}
