@@ -22,6 +22,12 @@ type Broker struct {
 // StartBroker starts one broker. dir keeps its topics between starts and
 // survives SIGKILL; "" keeps them in memory. Port 0 takes a free one.
 func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
+	return StartBrokerBehind(ctx, dir, port, 0)
+}
+
+// StartBrokerBehind is StartBroker of a broker that clients reach through
+// something that listens on another port, which it advertises; 0 is its own.
+func StartBrokerBehind(ctx context.Context, dir string, port, advertised int) (*Broker, error) {
 	if port == 0 {
 		var err error
 		if port, err = freePort(ctx); err != nil {
@@ -33,7 +39,13 @@ func StartBroker(ctx context.Context, dir string, port int) (*Broker, error) {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(port),
-		kfake.ListenFn(loopback),
+		kfake.ListenFn(func(network, addr string) (net.Listener, error) {
+			l, err := loopback(network, addr)
+			if err != nil || advertised == 0 {
+				return l, err
+			}
+			return elsewhere{l, advertised}, nil
+		}),
 		kfake.ClusterID("fluxnex-embedded"),
 		kfake.DefaultNumPartitions(record.DefaultPartitions),
 		// As on a real broker set up for short failovers: sessions down to 1 s.
@@ -60,6 +72,17 @@ func (b *Broker) Close() error {
 	b.cluster.Close()
 	return nil
 }
+
+// Compact removes from compacted topics what newer records have replaced.
+func (b *Broker) Compact() { b.cluster.Compact() }
+
+// elsewhere is a listener that says it listens on another port.
+type elsewhere struct {
+	net.Listener
+	port int
+}
+
+func (e elsewhere) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: e.port} }
 
 // loopback keeps the broker, which has no authentication, off the network.
 func loopback(network, addr string) (net.Listener, error) {

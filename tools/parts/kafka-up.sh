@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kafka-up.sh STATE [BROKERS] : Apache Kafka (KRaft) of 1 or 3 brokers on loopback, data in STATE; prints the addresses.
-#   KAFKA_VERSION (4.3.1), KAFKA_PORT (29092; the brokers take this one and the next, their controllers 1000 below), KAFKA_HEAP (768m)
+#   KAFKA_VERSION (4.3.1), KAFKA_PORT (29092; the brokers take this one and the next, their controllers 1000 below), KAFKA_HEAP (768m),
+#   KAFKA_ADVERTISED_PORT (the first of what clients are told, where something stands between; KAFKA_PORT)
 # kafka-up.sh --kill STATE NODE   SIGKILL one broker        kafka-up.sh --start STATE NODE   start it again
 # kafka-up.sh --down STATE        stop all, keep the data
 # One broker: replication 1. Three: replication 3, min.insync 2.
@@ -40,12 +41,12 @@ case "${1:-}" in
   --kill) kill -9 "$(cat "$2/n$3/pid")"; exit 0 ;;
   --start)
     S=$(cd "$2" && pwd); node "$S" "$3"
-    wait_ready "$S" "$3" "$(sed -n 's/^advertised.listeners=.*:\([0-9]*\)$/\1/p' "$S/n$3/server.properties")"
+    wait_ready "$S" "$3" "$(sed -n 's|^listeners=PLAINTEXT://[^,]*:\([0-9]*\),.*|\1|p' "$S/n$3/server.properties")"
     exit 0 ;;
-  "" | -*) sed -n '2,6p' "$0" >&2; exit 2 ;;
+  "" | -*) sed -n '2,7p' "$0" >&2; exit 2 ;;
 esac
 
-mkdir -p "$1"; S=$(cd "$1" && pwd); N=${2:-1}; B=${KAFKA_PORT:-29092}; C=$((B - 1000))
+mkdir -p "$1"; S=$(cd "$1" && pwd); N=${2:-1}; B=${KAFKA_PORT:-29092}; C=$((B - 1000)); A=${KAFKA_ADVERTISED_PORT:-$B}
 LIBS=$("$here/kafka-get.sh" "${KAFKA_VERSION:-4.3.1}")
 echo "$LIBS" > "$S/libs"
 R=1; ISR=1; [ "$N" -lt 3 ] || { R=3; ISR=2; }
@@ -66,7 +67,7 @@ process.roles=broker,controller
 node.id=$i
 controller.quorum.voters=$voters
 listeners=PLAINTEXT://127.0.0.1:$((B + i - 1)),CONTROLLER://127.0.0.1:$((C + i - 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$((B + i - 1))
+advertised.listeners=PLAINTEXT://127.0.0.1:$((A + i - 1))
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -92,4 +93,4 @@ P
   node "$S" "$i"
 done
 for i in $(seq 1 "$N"); do wait_ready "$S" "$i" $((B + i - 1)); done
-list 127.0.0.1: "$B"; echo
+list 127.0.0.1: "$A"; echo

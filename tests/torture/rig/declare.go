@@ -138,7 +138,7 @@ kind: Route
 tenant: %[1]s
 entity: TMS_VENDOR
 target: %[8]s
-`, t.ID, t.Slug, r.sandbox.web, t.Organization, t.Realm, t.Portal, booksTarget, crmTarget)
+`, t.ID, t.Slug, r.outside, t.Organization, t.Realm, t.Portal, booksTarget, crmTarget)
 	}
 	return b.String()
 }

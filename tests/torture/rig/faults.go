@@ -66,6 +66,20 @@ func (r *Rig) do(ctx context.Context, a act) error {
 		return r.destinationDead(ctx, a.victim, a.lasts)
 	case "bad days of the destinations":
 		return r.badDays(ctx, a.lasts)
+	case "broker disk full":
+		return r.diskFull(ctx, a.lasts)
+	case "tokens revoked":
+		return r.revoke(ctx, a.victim, a.lasts)
+	case "all tokens expired":
+		return r.endTokens(ctx)
+	case "network lost":
+		return r.cut(ctx, a.victim, a.lasts)
+	case "one tenth of its speed":
+		return r.slow(ctx, r.byName(a.victim), a.lasts)
+	case "compaction each second":
+		return r.compact(ctx, a.lasts)
+	case "flood":
+		return r.flood(ctx, a.lasts)
 	case "rolling SIGTERM":
 		return r.roll(ctx)
 	case "poison":
@@ -127,6 +141,8 @@ func (r *Rig) killBroker(ctx context.Context, node string, down time.Duration) e
 	if r.parts.broker != nil {
 		return r.killFor(ctx, r.parts.broker, down)
 	}
+	r.brokerDown.Lock()
+	defer r.brokerDown.Unlock()
 	if _, err := r.script(ctx, nil, "kafka-up.sh", "--kill", r.parts.kafkaDir, node); err != nil {
 		return err
 	}
@@ -217,10 +233,14 @@ func (r *Rig) destinationDead(ctx context.Context, tenant string, lasts time.Dur
 		return err
 	}
 	t := r.tenants[n%len(r.tenants)]
+	began := time.Now()
 	err = r.withRules(ctx, "dead-", []rule{
-		{"app": "quickbooks", "account": t.Realm, "object": "Vendor", "action": "status", "status": 500, "body": map[string]any{}},
+		{"app": "quickbooks", "account": t.Realm, "action": "status", "status": 500, "body": map[string]any{}},
 	}, lasts)
 	r.note("F9 destination back", t.ID)
+	r.mu.Lock()
+	r.outages = append(r.outages, outage{t, began, time.Now()})
+	r.mu.Unlock()
 	return err
 }
 

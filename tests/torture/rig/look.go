@@ -84,7 +84,9 @@ func (r *Rig) look(ctx context.Context, ev *torture.Evidence, res *Result) error
 }
 
 func (r *Rig) lookOnce(ctx context.Context, in dump.Installation, ev *torture.Evidence) error {
-	desk := &torture.Desk{}
+	r.mu.Lock()
+	desk := &torture.Desk{Revoked: slices.Clone(r.revoked)}
+	r.mu.Unlock()
 	for _, look := range []struct {
 		args []string
 		into any

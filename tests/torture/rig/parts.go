@@ -26,14 +26,19 @@ type Broker struct {
 	Brokers  []string // of a given one
 	Registry string
 	Prefix   string
+	// Disk is set where the (first) broker's data are on a file system of their
+	// own, which can be full: making one needs root.
+	Disk bool
 }
 
 // parts are what the platform runs on.
 type parts struct {
 	brokers, registryURL string
 
-	broker, registry *process // embedded ones
-	kafkaDir         string   // a real one's state
+	proxies          map[string]*proxy // before broker1 …, postgres, destinations
+	disk             string            // where the broker's own file system is mounted; "": nowhere
+	broker, registry *process          // embedded ones
+	kafkaDir         string            // a real one's state
 	nodes            int
 	registryPID      int
 
@@ -45,6 +50,7 @@ type parts struct {
 	postgres     *embedded.Server
 	postgresDir  string
 	postgresPort int
+	postgresURL  string // through its proxy
 }
 
 func (r *Rig) startParts(ctx context.Context) error {
@@ -80,23 +86,31 @@ func (r *Rig) startEmbedded(ctx context.Context) error {
 			return err
 		}
 	}
-	child := func(name string, args ...string) (*process, int, error) {
-		port, err := r.freePort()
-		if err != nil {
-			return nil, 0, err
-		}
+	child := func(name string, port int, args ...string) (*process, error) {
 		p := &process{
 			name: name, bin: self, args: append([]string{name, strconv.Itoa(port)}, args...), env: os.Environ(),
 			log: filepath.Join(r.dir, name+".log"), onExit: r.exitedByItself,
 		}
-		return p, port, p.start()
+		return p, p.start()
 	}
-	var port int
-	if r.parts.broker, port, err = child("broker", filepath.Join(r.dir, "kafka-data")); err != nil {
+	port, err := r.freePort()
+	if err != nil {
 		return err
 	}
-	r.parts.brokers = "127.0.0.1:" + strconv.Itoa(port)
-	if r.parts.registry, port, err = child("registry", filepath.Join(r.dir, "schemas.json")); err != nil {
+	first, err := r.proxyBrokers(port, 1)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(r.dir, "kafka-data")
+	r.mountDisk(ctx, data)
+	if r.parts.broker, err = child("broker", port, data, strconv.Itoa(first)); err != nil {
+		return err
+	}
+	r.parts.brokers = "127.0.0.1:" + strconv.Itoa(first)
+	if port, err = r.freePort(); err != nil {
+		return err
+	}
+	if r.parts.registry, err = child("registry", port, filepath.Join(r.dir, "schemas.json")); err != nil {
 		return err
 	}
 	r.parts.registryURL = "http://127.0.0.1:" + strconv.Itoa(port)
@@ -114,7 +128,12 @@ func (r *Rig) startReal(ctx context.Context) error {
 		return err
 	}
 	r.parts.kafkaDir, r.parts.nodes = filepath.Join(r.dir, "kafka"), max(r.cfg.Broker.Nodes, 1)
-	out, err := r.script(ctx, []string{"KAFKA_PORT=" + strconv.Itoa(port)}, "kafka-up.sh", r.parts.kafkaDir, strconv.Itoa(r.parts.nodes))
+	first, err := r.proxyBrokers(port, r.parts.nodes)
+	if err != nil {
+		return err
+	}
+	r.mountDisk(ctx, filepath.Join(r.parts.kafkaDir, "n1", "data"))
+	out, err := r.script(ctx, []string{"KAFKA_PORT=" + strconv.Itoa(port), "KAFKA_ADVERTISED_PORT=" + strconv.Itoa(first)}, "kafka-up.sh", r.parts.kafkaDir, strconv.Itoa(r.parts.nodes))
 	if err != nil {
 		return err
 	}
@@ -192,7 +211,13 @@ func (r *Rig) startPostgres(ctx context.Context) error {
 		return err
 	}
 	r.parts.postgresDir, r.parts.postgresPort = filepath.Join(r.dir, "postgres"), port
-	return r.bootPostgres(ctx)
+	if err := r.bootPostgres(ctx); err != nil {
+		return err
+	}
+	direct := "127.0.0.1:" + strconv.Itoa(port)
+	address, err := r.proxied("postgres", direct)
+	r.parts.postgresURL = strings.Replace(r.parts.postgres.URL, direct, address, 1)
+	return err
 }
 
 func (r *Rig) bootPostgres(ctx context.Context) (err error) {
@@ -240,5 +265,9 @@ func (r *Rig) stopParts() error {
 			errs = append(errs, err)
 		}
 	}
+	for _, p := range r.parts.proxies {
+		p.stop()
+	}
+	errs = append(errs, r.unmountDisk())
 	return errors.Join(errs...)
 }

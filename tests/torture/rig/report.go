@@ -101,6 +101,12 @@ func (r *Result) violations(b *strings.Builder) {
 	for _, w := range r.Wrong {
 		fmt.Fprintf(b, "\n- %s\n", w)
 	}
+	if len(r.Saw) > 0 {
+		b.WriteString("\n## What faults with promises of their own showed\n\n")
+		for _, s := range r.Saw {
+			fmt.Fprintf(b, "- %s\n", s)
+		}
+	}
 	if len(r.Complaint) > 0 {
 		b.WriteString("\n## Noticed beside\n\n")
 		for _, c := range r.Complaint {

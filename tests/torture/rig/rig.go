@@ -66,7 +66,13 @@ type Rig struct {
 	injected   poisoned
 	portions   int
 	extra      func(ctx context.Context) error // done beside the schedule
-	traffic    chan struct{}                   // if set: a load that lasts until it is closed
+	outside    string                          // where the services find the vendors
+	brokerDown sync.Mutex                      // one fault of the broker's process at a time
+	revoked    []torture.Revocation
+	outages    []outage
+	burst      *torture.Load // what F17 sends
+	burstSum   torture.Summary
+	traffic    chan struct{} // if set: a load that lasts until it is closed
 }
 
 // services in the order of a record's way.
@@ -112,7 +118,7 @@ func (r *Rig) prepare(ctx context.Context) error {
 		"FLUXNEX_KAFKA_BROKERS="+r.parts.brokers,
 		"FLUXNEX_SCHEMA_REGISTRY_URL="+r.parts.registryURL,
 		"FLUXNEX_TOPIC_PREFIX="+prefix,
-		"FLUXNEX_POSTGRES_URL="+r.parts.postgres.URL,
+		"FLUXNEX_POSTGRES_URL="+r.parts.postgresURL,
 		"FLUXNEX_REDIS_URL="+r.parts.redisURL,
 		"FLUXNEX_KEYSET_FILE="+filepath.Join(r.dir, "keyset.json"),
 		"FLUXNEX_SANDBOX_LIMITS=off",
@@ -211,7 +217,12 @@ func (r *Rig) startSandbox(ctx context.Context) error {
 		return err
 	}
 	listen := "127.0.0.1:" + strconv.Itoa(port)
-	r.env = append(r.env, "FLUXNEX_ALLOW_DIAL="+listen)
+	outside, err := r.proxied("destinations", listen)
+	if err != nil {
+		return err
+	}
+	r.outside = "http://" + outside
+	r.env = append(r.env, "FLUXNEX_ALLOW_DIAL="+outside)
 	r.secrets()
 	r.sandbox = &process{
 		name: "sandbox", bin: r.cfg.Binary, args: []string{"sandbox"}, log: filepath.Join(r.dir, "sandbox.log"),
@@ -232,11 +243,15 @@ func (r *Rig) startSandbox(ctx context.Context) error {
 
 // run runs a subcommand that must succeed.
 func (r *Rig) run(ctx context.Context, args ...string) (string, error) {
+	return r.runIn(ctx, r.env, args...)
+}
+
+func (r *Rig) runIn(ctx context.Context, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.cfg.Binary, args...)
 	var errs bytes.Buffer
-	cmd.Env, cmd.Stderr = r.env, &errs
+	cmd.Env, cmd.Stderr = env, &errs
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("fluxnex %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))

@@ -38,6 +38,7 @@ type Result struct {
 	Letters   int
 	Repeats   int // writes applied again as the same request
 	Complaint []string
+	Saw       []string  // of faults with promises of their own
 	Expired   time.Time // when all access tokens at QuickBooks ended, after the drain
 	// Wrong are violations beside the checker's.
 	Wrong []string
@@ -68,6 +69,13 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	plan := torture.NewPlan(r.cfg.Seed, r.tenants, torture.Size{
 		Records: records, DeleteShare: 0.05, TieShare: 0.02, PartialShare: 0.1, Documents: true, Probes: true,
 	})
+	acts := schedule(&r.cfg)
+	load := torture.Load{
+		Plan: plan, Gateways: r.gateways(), Senders: 8, Spread: r.cfg.Duration, Timeout: 5 * time.Second, Pause: 200 * time.Millisecond, Hold: r.hold,
+	}
+	if err := r.prepareFlood(acts, &load); err != nil {
+		return nil, err
+	}
 	for _, h := range plan.Held() {
 		if err := r.hold(ctx, h); err != nil {
 			return nil, err
@@ -78,7 +86,10 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer file.Close()
-	acts := schedule(&r.cfg)
+	load.Log = file
+	if r.burst != nil {
+		r.burst.Log = file
+	}
 	res := &Result{Config: r.cfg, Started: time.Now(), Kills: map[string]int{}}
 	r.cfg.Log.Info("load and faults begin", slog.Int("records", records), slog.Int("faults", len(acts)), slog.Uint64("seed", r.cfg.Seed))
 
@@ -95,9 +106,6 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 		}
 		hurt <- err
 	}()
-	load := torture.Load{
-		Plan: plan, Gateways: r.gateways(), Senders: 8, Spread: r.cfg.Duration, Timeout: 5 * time.Second, Pause: 200 * time.Millisecond, Log: file, Hold: r.hold,
-	}
 	if r.traffic != nil {
 		res.Summary, err = r.slowly(ctx, load)
 	} else {
@@ -105,6 +113,11 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	}
 	if err := errors.Join(err, <-hurt); err != nil {
 		return nil, errors.Join(err, context.Cause(ctx))
+	}
+	if r.burst != nil {
+		sum := r.burstSum
+		res.Summary.Messages, res.Summary.Acked, res.Summary.Attempts = res.Summary.Messages+sum.Messages, res.Summary.Acked+sum.Acked, res.Summary.Attempts+sum.Attempts
+		res.Summary.Notifications += sum.Notifications
 	}
 	if err := file.Sync(); err != nil {
 		return nil, err
@@ -202,6 +215,7 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 	if bound := ambiguous + inFlight*(res.Kills["delivery"]+len(res.Deeds)); res.Repeats > bound {
 		res.Wrong = append(res.Wrong, fmt.Sprintf("I4: %d writes were repeated, the bound is %d", res.Repeats, bound))
 	}
+	r.judgeOutages(ev.Ledger, res)
 	if res.Drained == 0 {
 		res.Wrong = append(res.Wrong, fmt.Sprintf("I1: not right within %s after the last fault", r.cfg.Drain))
 	}

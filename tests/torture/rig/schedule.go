@@ -25,20 +25,22 @@ type act struct {
 // reason.
 func LeftOut(b Broker) map[string]string {
 	out := map[string]string{
-		"F5 broker disk full":         "needs a file system of its own, which only root can mount",
-		"F10 token revoked":           "the drain after re-authorisation is another issue's; one refresh at a time and rotation are tests of services/delivery and pkg/httpapi/token",
-		"F11 network partition":       "needs network namespaces, which only root can make; a frozen broker, registry or service (F2, F15) is the silence it makes",
-		"F12 clock jumps":             "a process takes the machine's clock; tests inject theirs",
-		"F13 compaction under load":   "the embedded broker compacts on request inside its own process only: tests of pkg/stage",
-		"F16 replay under load":       "re-sync is another issue's",
-		"F17 noisy tenant":            "judged by latency: tests/bench; the row's order under a hot key is tested in services/delivery",
-		"F4 one-shot broker errors":   "the broker is another process: random faults of pkg/stage's tests",
-		"F8 permanent refusals":       "the record's right end is then a person's: tests/e2e",
-		"F18 two versions mixed":      "there is one version yet",
-		"waiting and missing parents": "the load has accounts only, no invoices",
+		"F10 kill between token reply and commit": "crash points token-answered and token-stored",
+		"F12 clock jumps":                         "a process takes the machine's clock, and Linux gives no process another one; tests inject theirs",
+		"F16 replay under load":                   "re-sync is another issue's",
+		"F4 one-shot broker errors":               "the broker is another process: random faults of pkg/stage's tests",
+		"F8 permanent refusals":                   "the record's right end is then a person's: tests/e2e",
+		"F18 two versions mixed":                  "there is one version yet",
+	}
+	if !b.Disk {
+		out["F5 broker disk full"] = "needs a file system of its own for the broker, which only root can mount, and not for one given by address"
+	}
+	if b.Kind != "embedded" {
+		out["F13 compaction each second"] = "a real broker compacts when it thinks fit"
 	}
 	if b.Kind == "given" {
 		out["F4 broker kill"] = "the broker was given by address, it is not ours to kill"
+		out["F11 network lost at the broker"] = "the broker was given by address, nothing of ours stands before it"
 		out["F15 registry down"] = "the registry was given by address, it is not ours to stop"
 	}
 	return out
@@ -46,9 +48,12 @@ func LeftOut(b Broker) map[string]string {
 
 // possible are the faults that can be done to these parts.
 func possible(b Broker) []string {
-	out := []string{"F1", "F2", "F3", "F6", "F7", "F8", "F9", "F14", "F18"}
+	out := []string{"F1", "F2", "F3", "F6", "F7", "F8", "F9", "F10", "F11", "F13", "F14", "F17", "F18"}
 	if b.Kind != "given" {
 		out = append(out, "F4", "F15")
+	}
+	if b.Disk {
+		out = append(out, "F5")
 	}
 	return out
 }
@@ -71,6 +76,10 @@ func schedule(cfg *Config) []act {
 		out = append(out, kills(cfg, rng, frozen)...)
 	}
 	out = append(out, partFaults(cfg, rng, on)...)
+	if on("F17") {
+		at := cfg.Duration * 6 / 10
+		out = append(out, act{at: at, fault: "F17", kind: "flood", victim: "tenant " + strconv.Itoa(noisy(cfg.Tenants)+1), lasts: (cfg.Duration - at) / floodFactor})
+	}
 	if on("F8") {
 		out = append(out, act{fault: "F8", kind: "bad days of the destinations", lasts: cfg.Duration})
 	}
@@ -88,11 +97,11 @@ func between(rng *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(rng.Int64N(int64(max(high-low, 1))))
 }
 
-// kills are F1: every service is hit once in turn, then random ones; two pairs
-// at once.
+// kills are F1: in each round every service is hit once, in an order of the
+// round's own; two pairs at once.
 func kills(cfg *Config, rng *rand.Rand, frozen []act) []act {
 	var out []act
-	turn := rng.Perm(len(services()))
+	var turn []int
 	pairs := []time.Duration{cfg.Duration / 3, cfg.Duration * 2 / 3}
 	for at := between(rng, cfg.KillMean/2, cfg.KillMean*3/2); at < cfg.Duration; at += between(rng, cfg.KillMean/2, cfg.KillMean*3/2) {
 		n := 1
@@ -100,10 +109,11 @@ func kills(cfg *Config, rng *rand.Rand, frozen []act) []act {
 			pairs, n = pairs[1:], 2
 		}
 		for range n {
-			service := services()[rng.IntN(len(services()))]
-			if len(turn) > 0 {
-				service, turn = services()[turn[0]], turn[1:]
+			if len(turn) == 0 {
+				turn = rng.Perm(len(services()))
 			}
+			service := services()[turn[0]]
+			turn = turn[1:]
 			victim := service + strconv.Itoa(rng.IntN(cfg.Copies))
 			if slices.ContainsFunc(frozen, func(f act) bool { return f.victim == victim && at > f.at-time.Second && at < f.at+f.lasts+time.Second }) {
 				// A killed process is not a frozen one: its twin, or nobody.
@@ -162,7 +172,23 @@ func partFaults(cfg *Config, rng *rand.Rand, on func(string) bool) []act {
 	add("F6", "Redis down", "redis", 1, length(30*time.Second))
 	add("F6", "older Redis dump", "redis", 1, length(time.Minute))
 	add("F7", "PostgreSQL immediate stop", "postgres", times, length(2*time.Second))
-	add("F9", "destination dead", strconv.Itoa(rng.IntN(cfg.Tenants)), 1, length(5*time.Minute))
+	add("F5", "broker disk full", "broker", 1, length(20*time.Second))
+	// The tenants whose destination is dead and whose tokens are revoked are
+	// different ones, and none is F17's, which is silent after its flood.
+	quiet := max(cfg.Tenants-1, 1)
+	first := rng.IntN(quiet)
+	add("F9", "destination dead", strconv.Itoa(first), 1, length(5*time.Minute))
+	for i := range min(times, quiet-1) {
+		add("F10", "tokens revoked", strconv.Itoa((first+1+i)%quiet), 1, length(30*time.Second))
+	}
+	add("F10", "all tokens expired", "", times, 0)
+	for _, part := range cutParts(cfg, rng, times) {
+		add("F11", "network lost", part+[]string{" there", " back"}[rng.IntN(2)], 1, length(10*time.Second))
+	}
+	add("F13", "one tenth of its speed", "replica"+strconv.Itoa(cfg.Copies-1), 1, length(time.Minute))
+	if cfg.Broker.Kind == "embedded" {
+		add("F13", "compaction each second", "broker", 1, length(time.Minute))
+	}
 	add("F15", "registry down", "registry", 1, length(30*time.Second))
 	add("F18", "rolling SIGTERM", "", 1, 0)
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
@@ -171,4 +197,17 @@ func partFaults(cfg *Config, rng *rand.Rand, on func(string) bool) []act {
 		out[i].at = cfg.Duration/20 + slot*time.Duration(i) + between(rng, 0, slot/2)
 	}
 	return out
+}
+
+// cutParts are what F11 cuts off: two parts in a short run, each in a long one.
+func cutParts(cfg *Config, rng *rand.Rand, times int) []string {
+	parts := []string{"broker", "postgres", "destinations"}
+	if cfg.Broker.Kind == "given" {
+		parts = parts[1:]
+	}
+	rng.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	if times == 1 {
+		return parts[:2]
+	}
+	return append(parts, parts...)
 }

@@ -58,7 +58,7 @@ func TestTheSmallRunIsNotTooSmall(t *testing.T) {
 
 // TestTheLongRunIsLongEnough: by hand, at least 40 kills of each service.
 func TestTheLongRunIsLongEnough(t *testing.T) {
-	cfg := config(7, 30*time.Minute, 5*time.Second)
+	cfg := config(7, 24*time.Minute, 4500*time.Millisecond)
 	kills := map[string]int{}
 	for _, a := range schedule(&cfg) {
 		if a.fault == "F1" {

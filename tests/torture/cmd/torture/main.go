@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -35,8 +34,11 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	// The embedded broker and registry are this program again, so that they can
 	// be killed.
-	if len(args) == 3 && (args[0] == "broker" || args[0] == "registry") {
-		return serve(ctx, args[0], args[1], args[2])
+	if len(args) == 4 && args[0] == "broker" {
+		return serveBroker(ctx, args[1], args[2], args[3])
+	}
+	if len(args) == 3 && args[0] == "registry" {
+		return serveRegistry(ctx, args[1], args[2])
 	}
 	cfg := rig.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
@@ -45,8 +47,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&cfg.Events, "events", 300_000, "notifications, about")
 	flags.IntVar(&cfg.Tenants, "tenants", 50, "tenants")
 	flags.IntVar(&cfg.Copies, "copies", 2, "processes of each service")
-	flags.DurationVar(&cfg.Duration, "duration", 30*time.Minute, "over which load and faults are spread")
-	flags.DurationVar(&cfg.KillMean, "kill-mean", 5*time.Second, "between two kills of services (F1)")
+	flags.DurationVar(&cfg.Duration, "duration", 24*time.Minute, "over which load and faults are spread")
+	flags.DurationVar(&cfg.KillMean, "kill-mean", 4500*time.Millisecond, "between two kills of services (F1)")
 	flags.DurationVar(&cfg.Drain, "drain", 10*time.Minute, "longest wait for quiet after the faults")
 	flags.StringVar(&cfg.Broker.Kind, "broker", "embedded", "embedded, real (started by tools/parts) or given (by -brokers-at and -registry-at)")
 	flags.IntVar(&cfg.Broker.Nodes, "brokers", 1, "nodes of a real broker: 1 or 3")
@@ -171,23 +173,41 @@ func report(result *rig.Result, command, out string) error {
 	return nil
 }
 
-func serve(ctx context.Context, what, port, path string) error {
+func serveRegistry(ctx context.Context, port, path string) error {
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		return err
 	}
-	if what == "registry" {
-		r, err := embedded.StartRegistry(ctx, path, n)
-		if err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return r.Close()
-	}
-	b, err := embedded.StartBroker(ctx, path, n)
+	r, err := embedded.StartRegistry(ctx, path, n)
 	if err != nil {
 		return err
 	}
 	<-ctx.Done()
-	return errors.Join(b.Close())
+	return r.Close()
+}
+
+// serveBroker compacts whenever it gets SIGUSR1.
+func serveBroker(ctx context.Context, port, path, advertised string) error {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	told, err := strconv.Atoi(advertised)
+	if err != nil {
+		return err
+	}
+	compact := make(chan os.Signal, 1)
+	signal.Notify(compact, syscall.SIGUSR1)
+	b, err := embedded.StartBrokerBehind(ctx, path, n, told)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-compact:
+			b.Compact()
+		case <-ctx.Done():
+			return b.Close()
+		}
+	}
 }
