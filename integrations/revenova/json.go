@@ -200,7 +200,7 @@ func foldHash(name string) uint32 {
 		}
 	}
 	h := ((head|lower)*prime ^ (tail | lower) + uint64(len(name))) * prime
-	return uint32(h >> 32) //nolint:gosec // the upper half
+	return uint32(h >> 32)
 }
 
 // foldName agrees with strings.EqualFold.

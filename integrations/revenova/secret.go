@@ -33,52 +33,53 @@ func withoutSession(body string) string {
 	return b.String()
 }
 
+const sessionWord = "session"
+
 // nextSession finds the next sessionid or session_id in any case. Every seventh
 // byte is enough to look at: the word "session" covers one, and its letters say
 // where it would begin.
 func nextSession(body string, at int) (i, n int) {
-	const word = "session"
 	for at >= 0 {
 		found := -1
-		for look := at + len(word) - 1; look < len(body) && found < 0; look += len(word) {
+		for look := at + len(sessionWord) - 1; look < len(body) && found < 0; look += len(sessionWord) {
 			switch body[look] | 0x20 {
 			case 's':
 				for _, letter := range [...]int{3, 2, 0} {
 					if found < 0 {
-						found = wordAt(body, word, look-letter, at)
+						found = sessionAt(body, look-letter, at)
 					}
 				}
 			case 'e':
-				found = wordAt(body, word, look-1, at)
+				found = sessionAt(body, look-1, at)
 			case 'i':
-				found = wordAt(body, word, look-4, at)
+				found = sessionAt(body, look-4, at)
 			case 'o':
-				found = wordAt(body, word, look-5, at)
+				found = sessionAt(body, look-5, at)
 			case 'n':
-				found = wordAt(body, word, look-6, at)
+				found = sessionAt(body, look-6, at)
 			}
 		}
 		if found < 0 {
 			break
 		}
 		for _, ending := range [...]string{"id", "_id"} {
-			if hasFold(body[found+len(word):], ending) {
-				return found, len(word) + len(ending)
+			if hasFold(body[found+len(sessionWord):], ending) {
+				return found, len(sessionWord) + len(ending)
 			}
 		}
-		at = found + len(word)
+		at = found + len(sessionWord)
 	}
 	return -1, 0
 }
 
-// wordAt is i where body has the word there, in any case; -1 where it has not,
+// sessionAt is i where body has the word there, in any case; -1 where it has not,
 // or before at.
-func wordAt(body, word string, i, at int) int {
-	if i < at || i+len(word) > len(body) {
+func sessionAt(body string, i, at int) int {
+	if i < at || i+len(sessionWord) > len(body) {
 		return -1
 	}
-	for k := range len(word) {
-		if body[i+k]|0x20 != word[k] {
+	for k := range len(sessionWord) {
+		if body[i+k]|0x20 != sessionWord[k] {
 			return -1
 		}
 	}
