@@ -100,8 +100,8 @@ func choose(only string, torture bool) ([]mutants.Mutant, error) {
 // table is the page; missed are the mutants that were not caught often enough.
 func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page string, missed []string, err error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# Mutants\n\n%s, %d cores, %s. %s\n\n| mutant | race | what it does wrong | caught | by |\n|---|---|---|---|---|\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), s.how())
+	fmt.Fprintf(&text, "# %s\n\n%s, %d cores, %s. %s\n\n| mutant | race | what it does wrong | caught | by |\n|---|---|---|---|---|\n",
+		s.title(), time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), s.how())
 	ask := s.askTest
 	if s.torture {
 		if ask, err = s.torturer(ctx, chosen); err != nil {
@@ -125,6 +125,13 @@ func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page str
 		}
 	}
 	return text.String(), missed, nil
+}
+
+func (s *settings) title() string {
+	if s.torture {
+		return "Mutants under torture"
+	}
+	return "Mutants"
 }
 
 func (s *settings) how() string {
@@ -215,7 +222,7 @@ func (s *settings) torturer(ctx context.Context, chosen []mutants.Mutant) (func(
 
 // tortured is one run; found are the invariants that were broken, "" if none.
 func (s *settings) tortured(ctx context.Context, program, platform, faults string, seed int) (found string, err error) {
-	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-duration", "30s", "-faults", faults, "-seed", strconv.Itoa(seed))
+	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-events", "3000", "-duration", "30s", "-drain", "90s", "-faults", faults, "-seed", strconv.Itoa(seed))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
 	out, err := cmd.CombinedOutput()
 	var names []string
