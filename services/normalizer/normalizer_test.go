@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fluxnex/fluxnex/pkg/canonical"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -40,6 +42,10 @@ func TestAVendorAccountIsATMSVendor(t *testing.T) {
 	v := value[canonical.Vendor](t, c, canonical.TMSVendor)
 	if v.Name != "Acme Trucking" || v.Billing.PostalCode != "04001" || v.SourceID != acme {
 		t.Errorf("vendor %+v", v)
+	}
+	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://fluxnex.com/canonical"))
+	if want := "norm-" + uuid.NewSHA1(space, []byte("envoy/revenova:"+acme+"/TMS_VENDOR")).String(); c.Entities[0].CanonicalID != want {
+		t.Errorf("the canonical id is %s, want %s", c.Entities[0].CanonicalID, want)
 	}
 	if id := c.Entities[0].CanonicalID; id != normalizer.CanonicalID("envoy", "revenova:"+acme, canonical.TMSVendor) || !strings.HasPrefix(id, "norm-") {
 		t.Errorf("canonical id %q", id)

@@ -282,8 +282,9 @@ func indexOf(c *record.Canonical, entity string) int {
 }
 
 // CanonicalID is derived, so that every run agrees: "norm-" and the UUIDv5 of
-// tenant, source record and entity.
+// tenant, source record and entity, in the name space that is the UUIDv5 of
+// https://fluxnex.com/canonical.
 func CanonicalID(tenant record.TenantID, id record.ID, entity canonical.Entity) string {
-	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://fluxnex.com/canonical"))
+	space := uuid.UUID{0x79, 0x31, 0x2a, 0x49, 0x62, 0x3f, 0x5c, 0x6d, 0xaa, 0x90, 0x23, 0x81, 0x5a, 0xf0, 0xae, 0xb0}
 	return "norm-" + uuid.NewSHA1(space, []byte(string(record.KeyOf(tenant, id))+"/"+string(entity))).String()
 }
