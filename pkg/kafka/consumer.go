@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/fluxnex/fluxnex/pkg/failpoint"
 )
@@ -36,6 +39,9 @@ const (
 
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 5 * time.Second
+
+	// commitAgain is how soon an idle consumer repairs what Kafka says of it.
+	commitAgain = time.Second
 )
 
 // ConsumerConfig is a group consumer whose handler is safe to repeat.
@@ -55,7 +61,15 @@ type ConsumerConfig struct {
 type Consumer struct {
 	cfg ConsumerConfig
 	log *slog.Logger
+
+	mu sync.Mutex
+	// started is where the partitions of the last assignment were begun, until
+	// Kafka knows: a crash or an unanswered commit leaves it an older offset, and
+	// an idle partition would look behind for ever.
+	started *starts
 }
+
+type starts map[string]map[int32]kgo.EpochOffset
 
 // NewConsumer does not connect.
 func NewConsumer(cfg ConsumerConfig, log *slog.Logger) (*Consumer, error) {
@@ -105,7 +119,9 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 	defer stop()
 	backoff := backoffMin
 	for ctx.Err() == nil {
-		fetches := cl.PollRecords(ctx, c.cfg.MaxBatch)
+		idle, wake := context.WithTimeout(ctx, commitAgain)
+		fetches := cl.PollRecords(idle, c.cfg.MaxBatch)
+		wake()
 		if fetches.IsClientClosed() {
 			return nil
 		}
@@ -122,6 +138,9 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 		}
 		records := fetches.Records()
 		if len(records) == 0 {
+			if ctx.Err() == nil {
+				c.commitIdle(work, cl)
+			}
 			cl.AllowRebalance()
 			continue
 		}
@@ -152,9 +171,46 @@ func (c *Consumer) Run(ctx context.Context, handle func(ctx context.Context, bat
 	return nil
 }
 
+// commitIdle tells Kafka what it was not told, where nothing new comes that
+// would. No rebalance can happen meanwhile.
+func (c *Consumer) commitIdle(ctx context.Context, cl *kgo.Client) {
+	c.mu.Lock()
+	started := c.started
+	c.mu.Unlock()
+	if started != nil && cl.CommittedOffsets() != nil && c.commitStarts(ctx, cl, *started) {
+		c.mu.Lock()
+		if c.started == started { // else there is a newer assignment
+			c.started = nil
+		}
+		c.mu.Unlock()
+	}
+	if len(cl.UncommittedOffsets()) > 0 {
+		if err := cl.CommitUncommittedOffsets(ctx); err != nil {
+			c.log.Warn("offsets not committed", slog.String("error", err.Error()))
+		}
+	}
+}
+
+// commitStarts leaves out what is not ours any more, and what has gone on since.
+func (c *Consumer) commitStarts(ctx context.Context, cl *kgo.Client, started starts) (done bool) {
+	owned, behind := cl.CommittedOffsets(), starts{}
+	for topic, ps := range started {
+		behind[topic] = maps.Clone(ps)
+		maps.DeleteFunc(behind[topic], func(p int32, at kgo.EpochOffset) bool {
+			committed, mine := owned[topic][p]
+			return !mine || committed.Offset > at.Offset
+		})
+	}
+	cl.CommitOffsetsSync(ctx, behind, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+		done = err == nil
+	})
+	return done
+}
+
 // startOffsets runs between the assignment and the first fetch; heartbeats go on.
 func (c *Consumer) startOffsets(ctx context.Context, committed map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	out := make(map[string]map[int32]kgo.Offset, len(committed))
+	started := make(starts, len(committed))
 	for topic, ps := range committed {
 		partitions := make([]int32, 0, len(ps))
 		for p := range ps {
@@ -165,9 +221,11 @@ func (c *Consumer) startOffsets(ctx context.Context, committed map[string]map[in
 			starts, err := c.cfg.StartOffsets(ctx, topic, partitions)
 			if err == nil {
 				out[topic] = make(map[int32]kgo.Offset, len(ps))
+				started[topic] = make(map[int32]kgo.EpochOffset, len(ps))
 				for _, p := range partitions {
 					if at, ok := starts[p]; ok {
 						out[topic][p] = kgo.NewOffset().At(at)
+						started[topic][p] = kgo.EpochOffset{Epoch: -1, Offset: at}
 					} else {
 						out[topic][p] = kgo.NewOffset().AtStart()
 					}
@@ -182,6 +240,9 @@ func (c *Consumer) startOffsets(ctx context.Context, committed map[string]map[in
 			backoff = min(2*backoff, backoffMax)
 		}
 	}
+	c.mu.Lock()
+	c.started = &started
+	c.mu.Unlock()
 	return out, nil
 }
 

@@ -301,6 +301,23 @@ func TestConsumerStartsWhereItsOwnStoreSays(t *testing.T) {
 	third.wait(t, all)
 }
 
+// TestAnIdleConsumerIsNotBehind: killed between its own store and Kafka's, it
+// starts at its own offset, and Kafka hears of it though nothing new comes.
+func TestAnIdleConsumerIsNotBehind(t *testing.T) {
+	c := kafkatest.New(t, 1)
+	topic := c.Config.Topics().Outbound("quickbooks")
+	if _, err := kafka.Apply(context.Background(), c.Config, []string{"quickbooks"}, quiet()); err != nil {
+		t.Fatal(err)
+	}
+	msgs, _ := numbers(0, 10)
+	c.Produce(topic, msgs...)
+	consume(t, kafka.ConsumerConfig{
+		Kafka: c.Config, Group: "delivery", Topics: []string{topic}, MaxBatch: 100,
+		StartOffsets: func(context.Context, string, []int32) (map[int32]int64, error) { return map[int32]int64{0: 10}, nil },
+	}, &collector{})
+	c.WaitLag("delivery", topic)
+}
+
 func TestLagOfAnIdleTailOfMarkersIsZero(t *testing.T) {
 	c := kafkatest.New(t, 1)
 	topic := c.Config.Topics().FetchRequest()
