@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/kafka"
@@ -114,27 +113,30 @@ func (r *Rig) lookOnce(ctx context.Context, in dump.Installation, ev *torture.Ev
 	return nil
 }
 
-// neighbours are the times of F9 and F17: from the fault to the next deed of the
-// same name, which is its end. F9 hits a tenant by its number.
+// neighbours are the times of F9 and F17, from their deeds: a fault names its
+// tenant by number, its end by id.
 func (r *Rig) neighbours(deeds []torture.Deed) []torture.Neighbour {
 	var out []torture.Neighbour
-	open := map[string]int{}
-	for _, d := range deeds {
-		fault, _, _ := strings.Cut(d.What, " ")
-		if fault != "F9" && fault != "F17" {
+	for i, d := range deeds {
+		var tenant int
+		var end string
+		switch d.What {
+		case "F9 destination dead":
+			n, err := strconv.Atoi(d.Victim)
+			if err != nil {
+				continue
+			}
+			tenant, end = n%len(r.tenants), "F9 destination back"
+		case "F17 flood":
+			tenant, end = noisy(len(r.tenants)), "F17 flood over"
+		default:
 			continue
 		}
-		if i, on := open[fault]; on {
-			out[i].To = d.At
-			delete(open, fault)
-			continue
+		n := torture.Neighbour{Tenant: tenant, From: d.At, To: deeds[len(deeds)-1].At}
+		if over := slices.IndexFunc(deeds[i:], func(e torture.Deed) bool { return e.What == end && e.Victim == r.tenants[tenant].ID }); over >= 0 {
+			n.To = deeds[i+over].At
 		}
-		n, err := strconv.Atoi(d.Victim)
-		if err != nil {
-			continue
-		}
-		open[fault] = len(out)
-		out = append(out, torture.Neighbour{Tenant: n % len(r.tenants), From: d.At, To: d.At})
+		out = append(out, n)
 	}
 	return out
 }
