@@ -141,25 +141,46 @@ func Check(o *Object, s ObjectSchema) []Problem {
 		if f.Max == 0 {
 			continue
 		}
-		each(o.Payload, f.Path, func(v any) bool {
-			t, ok := v.(string)
-			if !ok || len(t) <= f.Max {
-				return true
-			}
-			n := utf8.RuneCountInString(t)
-			if n <= f.Max {
-				return true
-			}
+		if n := tooLong(o.Payload, f.Path, f.Max); n > 0 {
 			out = append(out, Problem{
 				Code:    "too_long",
 				Field:   f.Path,
 				Message: fmt.Sprintf("%s of this %s has %d characters; %d are allowed.", f.Path, o.Type, n, f.Max),
 				Remedy:  fmt.Sprintf("Shorten the field in the source record, or map %s with an expression that does.", f.Path),
 			})
-			return false
-		})
+		}
 	}
 	return out
+}
+
+// tooLong is how many characters the first text at a path has that is over the
+// limit; 0 if none is. Every record is asked this for some fifty paths.
+func tooLong(tree any, path string, limit int) int {
+	switch t := tree.(type) {
+	case string:
+		if path != "" || len(t) <= limit {
+			return 0
+		}
+		if n := utf8.RuneCountInString(t); n > limit {
+			return n
+		}
+	case map[string]any:
+		if path == "" {
+			return 0
+		}
+		head, rest, _ := strings.Cut(path, ".")
+		return tooLong(t[head], rest, limit)
+	case []any:
+		if path == "" {
+			return 0
+		}
+		for _, e := range t {
+			if n := tooLong(e, path, limit); n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
 }
 
 // Segment escapes a value so that it stays one segment of a URL path: also "."

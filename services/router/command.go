@@ -152,7 +152,10 @@ func notification(t *target, c *record.Canonical, object string, problems []inte
 // emit encodes what a record became. All commands carry the record's key, so
 // they keep its order.
 func (w *work) emit(input int, c *record.Canonical, commands []record.OutboundCommand, notifications []record.Notification, res *stage.Result) error {
-	key := []byte(c.Key())
+	key := w.batch[input].Key
+	if string(key) != string(c.Key()) {
+		key = []byte(c.Key())
+	}
 	topics, codecs := w.router.cfg.Topics, w.router.deps.Codecs
 	for i := range commands {
 		value, err := codecs.Outbound.Append(nil, &commands[i])

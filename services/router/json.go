@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -37,26 +38,31 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendOther(dst, v)
 }
 
+type member struct {
+	name  string
+	value any
+}
+
 func appendObject(dst []byte, m map[string]any) ([]byte, error) {
 	if m == nil {
 		return append(dst, "null"...), nil
 	}
-	var room [32]string
-	names := room[:0]
-	for name := range m {
-		names = append(names, name)
+	var room [24]member
+	members := room[:0]
+	for name, value := range m {
+		members = append(members, member{name, value})
 	}
-	slices.Sort(names)
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	dst = append(dst, '{')
-	for i, name := range names {
+	for i := range members {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = appendText(dst, name); err != nil {
+		if dst, err = appendText(dst, members[i].name); err != nil {
 			return dst, err
 		}
-		if dst, err = appendJSON(append(dst, ':'), m[name]); err != nil {
+		if dst, err = appendJSON(append(dst, ':'), members[i].value); err != nil {
 			return dst, err
 		}
 	}
