@@ -60,11 +60,13 @@ type batch struct {
 	found    stage.Views
 	now      time.Time
 	fetching map[record.Key]bool // asked for in this batch
+	bodies   []byte              // of the record at hand, until it is encoded
 	result   stage.Result
 }
 
 // record computes one record's canonical state.
 func (b *batch) record(ctx context.Context, i int, in *input) error {
+	b.bodies = b.bodies[:0]
 	prev := &record.Canonical{}
 	if value := b.found.Get(stage.ViewCanonical, in.key); value != nil {
 		var err error
@@ -248,11 +250,12 @@ func (b *batch) entities(r *record.Replica, n *integration.Normalized, prev, nex
 			e.State = record.EntityWithdrawn
 		}
 		if c.Value != nil {
-			body, err := canonical.Append(make([]byte, 0, 1024), c.Value)
+			from := len(b.bodies)
+			all, err := canonical.Append(b.bodies, c.Value)
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", c.Entity, r.RecordID, err)
 			}
-			e.Body = body
+			b.bodies, e.Body = all, all[from:len(all):len(all)]
 		} else if i := indexOf(prev, e.Entity); i >= 0 {
 			e.Body = prev.Entities[i].Body
 		}
