@@ -170,7 +170,7 @@ func TestCheckCatchesInARunOfDocuments(t *testing.T) {
 			ev.Topics[0].Gaps = []torture.Span{{5, 6}}
 		}},
 		"a topic that lost its beginning": {"I14", torture.Trimmed, "", func(_ *testing.T, ev *torture.Evidence) {
-			ev.Topics[1].Start = 3
+			ev.Topics[0].Start = 3
 		}},
 		"empty topics": {"I14", torture.NothingSeen, "", func(_ *testing.T, ev *torture.Evidence) {
 			ev.Topics = []torture.Topic{{Name: "gateway"}}

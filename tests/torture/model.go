@@ -139,8 +139,8 @@ type Size struct {
 	// or, in turn, one save that arrives as two messages with different fields.
 	TieShare     float64
 	PartialShare float64 // edits that carry one field each
-	// Documents of 1: for each ten records are five carriers, one customer, one or
-	// two loads and three invoices. Without it all are carriers.
+	// Documents: of ten records of a tenant five are carriers, one is a customer,
+	// one a load, and three are invoices. Without it all are carriers.
 	Documents bool
 	// Probes gives the first carrier of each tenant one edit more, which Messages
 	// leaves out and Probes sends.
