@@ -35,43 +35,59 @@ func NewLogger(w io.Writer, c Config) (log *slog.Logger, flush func(), err error
 const (
 	logDelay = 100 * time.Millisecond
 	logBytes = 64 << 10
+	// logBehind is how much may come while a write is under way; whoever logs more
+	// waits for it.
+	logBehind = 1 << 20
 )
 
-// lineWriter collects lines. What cannot be written is lost, as it is with a
-// logger that does not collect.
+// lineWriter collects lines; while some are written, others are collected. What
+// cannot be written is lost, as it is with a logger that does not collect.
 type lineWriter struct {
-	mu      sync.Mutex
-	w       io.Writer
-	pending []byte
-	timed   bool // a flush is on its way
+	out sync.Mutex // held while writing, and taken before mu
+	w   io.Writer
+
+	mu             sync.Mutex
+	pending, spare []byte
+	timed          bool // a flush is on its way
 }
 
 func (l *lineWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.pending = append(l.pending, line...)
-	switch {
-	case len(l.pending) >= logBytes:
-		l.write()
-	case !l.timed:
+	held := len(l.pending)
+	if !l.timed {
 		l.timed = true
 		time.AfterFunc(logDelay, l.flush)
+	}
+	l.mu.Unlock()
+	switch {
+	case held >= logBehind:
+		l.flush()
+	case held >= logBytes && l.out.TryLock():
+		l.write()
+		l.out.Unlock()
 	}
 	return len(line), nil
 }
 
+// flush returns when everything before it is written.
 func (l *lineWriter) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.timed = false
+	l.out.Lock()
+	defer l.out.Unlock()
 	l.write()
 }
 
 func (l *lineWriter) write() {
-	if len(l.pending) > 0 {
-		_, _ = l.w.Write(l.pending)
-		l.pending = l.pending[:0]
+	l.mu.Lock()
+	lines := l.pending
+	l.pending, l.timed = l.spare[:0], false
+	l.mu.Unlock()
+	if len(lines) > 0 {
+		_, _ = l.w.Write(lines)
 	}
+	l.mu.Lock()
+	l.spare = lines[:0]
+	l.mu.Unlock()
 }
 
 // flushingHandler writes at once what somebody may be waiting for.

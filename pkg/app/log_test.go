@@ -72,3 +72,39 @@ func TestTheEndLosesNothing(t *testing.T) {
 		t.Errorf("%d of 1000 lines are there", n)
 	}
 }
+
+// slow is a writer whose first write takes until it is told to go on.
+type slow struct {
+	page
+	once     sync.Once
+	begun    chan struct{}
+	released chan struct{}
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	s.once.Do(func() {
+		close(s.begun)
+		<-s.released
+	})
+	return s.page.Write(b)
+}
+
+func TestNobodyWaitsForLinesThatAreBeingWritten(t *testing.T) {
+	s := &slow{page: page{written: make(chan struct{}, 1)}, begun: make(chan struct{}), released: make(chan struct{})}
+	log, flush, err := app.NewLogger(s, app.Config{LogLevel: "info", LogFormat: "json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("first")
+	<-s.begun // by its timer
+	const more = 2000
+	for i := range more { // more than is collected at once
+		log.Info("line", slog.Int("n", i), slog.String("text", strings.Repeat("x", 50)))
+	}
+	close(s.released)
+	flush()
+	lines := strings.Split(strings.TrimSpace(s.String()), "\n")
+	if len(lines) != more+1 || !strings.Contains(lines[0], "first") || !strings.Contains(lines[more], `"n":1999`) {
+		t.Errorf("%d lines, the first %s, the last %s", len(lines), lines[0], lines[len(lines)-1])
+	}
+}
