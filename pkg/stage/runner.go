@@ -137,7 +137,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		if err := r.untilDone(ctx, "redis", func() error { return r.deps.Redis.Ping(ctx) }); err != nil {
 			return nil //nolint:nilerr // stopped while waiting
 		}
-		if err := r.deps.Redis.Check(ctx); err != nil {
+		if err := r.deps.Redis.Check(ctx); ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped while it was asked
+		} else if err != nil {
 			return err
 		}
 	}
