@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -193,7 +194,7 @@ func readFields(r *reader) []record.Field {
 	}
 	fields := readInto(r, r.room.free(), readField)
 	r.room.taken(len(fields))
-	return fields[:len(fields):len(fields)]
+	return slices.Clip(fields)
 }
 
 // skipFields passes over an array of fields.

@@ -31,8 +31,8 @@ func random(r *rand.Rand, v reflect.Value) {
 			random(r, v.Index(i))
 		}
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			random(r, v.Field(i))
+		for _, field := range v.Fields() {
+			random(r, field)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (r *Replica) Field(name string) (Field, bool) {
 	}
 	low, high := 0, len(r.Fields)
 	for low < high {
-		middle := int(uint(low+high) >> 1) //nolint:gosec // both are indexes
+		middle := int(uint(low+high) >> 1)
 		if r.Fields[middle].Name < name {
 			low = middle + 1
 		} else {

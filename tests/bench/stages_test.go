@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"testing"
 	"time"
 
@@ -124,9 +125,7 @@ func newPure(b *testing.B, n int) *pure {
 		}
 		if version == 0 {
 			for _, changes := range made {
-				for at, value := range changes {
-					p.views[at] = value
-				}
+				maps.Copy(p.views, changes)
 			}
 		}
 	}
