@@ -88,7 +88,7 @@ func (r *Rig) crashEach(ctx context.Context) error {
 			}
 		}
 		if len(left) == 0 {
-			return nil
+			return r.crashOperator(ctx)
 		}
 		if n%10 == 0 {
 			r.provoke(ctx, left, n)
@@ -99,6 +99,32 @@ func (r *Rig) crashEach(ctx context.Context) error {
 			return fmt.Errorf("these crash points never fired: %v: %w", left, ctx.Err())
 		}
 	}
+}
+
+// crashOperator has a person's command die after the new credentials were tried
+// and before they are stored; the person does it again.
+func (r *Rig) crashOperator(ctx context.Context) error {
+	const point = "reauthorize-tried"
+	t := r.tenants[0]
+	if err := r.kill(ctx, t); err != nil {
+		return err
+	}
+	dir := filepath.Join(r.dir, "fired-command")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	err := r.repeat(ctx, func() error {
+		err := r.reauthorize(ctx, t, "FLUXNEX_FAILPOINTS="+point, "FLUXNEX_FAILPOINT_DIR="+dir)
+		if _, fired := os.Stat(filepath.Join(dir, point)); fired != nil {
+			return errors.Join(fired, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.note("crash point "+point, "connection reauthorize")
+	return r.repeat(ctx, func() error { return r.reauthorize(ctx, t) })
 }
 
 // provoke makes tokens end, and has Salesforce delete records that it never

@@ -24,23 +24,32 @@ func (r *Rig) revoke(ctx context.Context, tenant string, lasts time.Duration) er
 		return err
 	}
 	t := r.tenants[n%len(r.tenants)]
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reauthorizeWithin)
+	defer cancel()
+	if err := r.kill(ctx, t); err != nil {
+		return err
+	}
+	rest(ctx, lasts)
+	if err := r.repeat(ctx, func() error { return r.reauthorize(ctx, t) }); err != nil {
+		return err
+	}
+	r.note("F10 authorised again", t.ID)
+	return nil
+}
+
+// kill revokes a tenant's tokens at QuickBooks and returns when the platform
+// knows.
+func (r *Rig) kill(ctx context.Context, t torture.Tenant) error {
 	if _, err := r.ask(ctx, http.MethodPost, "/_sandbox/quickbooks/"+t.Realm+"/revoke", nil); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	r.revoked = append(r.revoked, torture.Revocation{Tenant: t.ID, Target: booksTarget, At: time.Now()})
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reauthorizeWithin)
-	defer cancel()
 	if err := r.repeat(ctx, func() error { return r.blocked(ctx, t) }); err != nil {
 		return fmt.Errorf("nobody noticed: %w", err)
 	}
 	r.note("F10 the platform knows", t.ID)
-	rest(ctx, lasts)
-	if err := r.repeat(ctx, func() error { return r.reauthorize(ctx, t) }); err != nil {
-		return err
-	}
-	r.note("F10 authorised again", t.ID)
 	return nil
 }
 
@@ -73,7 +82,9 @@ func (r *Rig) blocked(ctx context.Context, t torture.Tenant) error {
 	return nil
 }
 
-func (r *Rig) reauthorize(ctx context.Context, t torture.Tenant) error {
+// reauthorize is what a person does: connect anew, and give what comes of it to
+// the platform.
+func (r *Rig) reauthorize(ctx context.Context, t torture.Tenant, env ...string) error {
 	text, err := r.ask(ctx, http.MethodPost, "/_sandbox/quickbooks/"+t.Realm+"/authorize", nil)
 	if err != nil {
 		return err
@@ -84,7 +95,7 @@ func (r *Rig) reauthorize(ctx context.Context, t torture.Tenant) error {
 	if err := json.Unmarshal([]byte(text), &fresh); err != nil || len(fresh) == 0 {
 		return fmt.Errorf("authorize: %w: %s", err, text)
 	}
-	_, err = r.runIn(ctx, append([]string{"TORTURE_NEW_TOKEN=" + fresh[0].RefreshToken}, r.env...),
+	_, err = r.runIn(ctx, append(append(env, "TORTURE_NEW_TOKEN="+fresh[0].RefreshToken), r.env...),
 		"connection", "reauthorize", t.ID, booksTarget, "--env", "refresh_token=TORTURE_NEW_TOKEN")
 	return err
 }
