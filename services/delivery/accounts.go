@@ -48,9 +48,9 @@ func newAccounts(each int) *accounts {
 }
 
 // prefetch is how many rows are held beyond the slots: being prepared, stored
-// and finished takes as long as a fast call, and a slot that becomes free has
-// to find one prepared.
-func (a *accounts) prefetch() int { return max(a.each, claimMin) }
+// and finished takes as long as a fast call, longer on a busy machine, and a
+// slot that becomes free has to find one prepared.
+func (a *accounts) prefetch() int { return max(2*a.each, claimMin) }
 
 // slot waits for one of the account's, then for one of the process's.
 func (a *accounts) slot(ctx context.Context, id account) (release func(), err error) {

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 // the account's window opens, after it the slots run empty.
 func BenchmarkDelivery(b *testing.B) {
 	const inFlight, latency = 256, 50 * time.Millisecond
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the binary does
 	r := newRig(b)
 	to := startDestination(b, latency)
 	r.snap.set(controlplane.NewSnapshot(1, time.Now(), []controlplane.Tenant{{ID: "envoy", Slug: "envoy"}},

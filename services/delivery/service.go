@@ -150,7 +150,8 @@ type Service struct {
 	store    *batcher[postgres.Stored, bool]
 	finish   *batcher[postgres.Finished, bool]
 	wake     chan struct{} // rows may be due
-	trialing atomic.Int64  // attempts under way with a lane's trial call
+	due      dueLanes
+	trialing atomic.Int64 // attempts under way with a lane's trial call
 	probes   sync.WaitGroup
 
 	probingMu sync.Mutex
