@@ -3,12 +3,15 @@ package e2e_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,6 +123,153 @@ func TestFlushAll(t *testing.T) {
 	}
 	r.sent(t)
 	r.verdict(t, 3*patience, torture.Tolerance{}, n.Deeds)
+}
+
+// badDay is what destinations do on one: limits, errors, calls that are cut
+// before and after they had their effect, stale versions, half answers, and
+// slow and silent ones.
+func badDay(seed uint64) []rule {
+	var rules []rule
+	for _, app := range []string{"quickbooks", "hubspot"} {
+		object := map[string]string{"quickbooks": "Vendor", "hubspot": "companies"}[app]
+		for _, r := range []rule{
+			{"id": "429", "action": "ratelimit", "retry_after": 1, "policy": "TEN_SECONDLY_ROLLING", "probability": 0.05},
+			{"id": "500", "action": "status", "status": 500, "body": map[string]any{}, "probability": 0.05},
+			{"id": "503", "action": "status", "status": 503, "body": map[string]any{}, "probability": 0.02},
+			{"id": "cut before", "action": "reset_before_apply", "probability": 0.01},
+			{"id": "cut after", "action": "apply_then_reset", "probability": 0.02},
+			{"id": "500 after", "action": "apply_then_500", "body": map[string]any{}, "probability": 0.01},
+			{"id": "half answer", "action": "truncated_body", "probability": 0.007},
+			{"id": "stale", "action": "stale", "probability": 0.02},
+			{"id": "slow", "action": "delay", "delay": "2s", "probability": 0.02},
+			{"id": "silent", "action": "hang", "delay": "3s", "probability": 0.01},
+		} {
+			switch {
+			case app == "quickbooks" && r["id"] == "429":
+				// QuickBooks' windows are minutes: each of these costs one.
+				delete(r, "probability")
+				r["skip"], r["times"] = 40, 1
+			case app == "hubspot" && r["id"] == "stale":
+				continue // it knows no versions
+			}
+			seed++
+			r["id"], r["app"], r["object"], r["seed"] = app+" "+r["id"].(string), app, object, seed
+			rules = append(rules, r)
+		}
+	}
+	return append(rules, rule{"id": "salesforce 503", "app": "salesforce", "op": "retrieve", "action": "status", "status": 503, "body": []any{}, "probability": 0.2, "seed": seed})
+}
+
+// TestABadDayAtTheDestinations: everything of [badDay], tokens that expire and
+// rotate with each refresh, and one record for twenty waits for parents that
+// have to be fetched. In the end every record is in its last state, versions
+// were applied in order, and there is one object for each.
+func TestABadDayAtTheDestinations(t *testing.T) {
+	parts.EachKafka(t, func(t *testing.T, cluster parts.Cluster) {
+		n := size(t, 150)
+		p := install(t, cluster, shape{tenants: 3, copies: 2})
+		// The first tenant's records wait, the others' edits are counted.
+		p.invoicing(t)
+		s := seed(t)
+		p.fault(t, badDay(s)...)
+		spread := 20*time.Second + time.Duration(n)*2*time.Millisecond
+		r := p.load(t, torture.NewPlan(s, p.tenants[1:], torture.Size{Records: n, DeleteShare: 0.1}), torture.Load{Spread: spread})
+		waiting := p.waitForParents(t, max(5, n/20))
+		p.awaitApplied(t, 20)
+		expired := p.expireTokens(t)
+		r.sent(t)
+		hits := p.hits(t)
+		r.verdict(t, 4*patience+time.Duration(n)*100*time.Millisecond, torture.Tolerance{}, nil)
+		for number, name := range waiting {
+			p.customerOf(t, number, name)
+		}
+		if have := len(p.documents(t, "Invoice")); have != len(waiting) {
+			t.Errorf("%d invoices are %d objects", len(waiting), have)
+		}
+		refreshes := 0
+		for _, l := range p.ledger(t) {
+			if l.Object == "token" && l.App == "quickbooks" && l.Applied {
+				refreshes++
+			}
+			if l.Code == "refresh_token_reused" {
+				t.Errorf("a replaced refresh token was used again: %s", l.String())
+			}
+		}
+		t.Logf("faults that hit: %v; tokens expired %d times, %d refreshes", hits, expired(), refreshes)
+		if len(hits) < 4 || refreshes <= len(p.tenants) {
+			t.Errorf("the test proves little: faults %v, %d refreshes", hits, refreshes)
+		}
+		await(t, "no notification is open", func() (bool, string) {
+			open := p.notifications(t, func(row) bool { return true })
+			return len(open) == 0, show(open)
+		})
+	})
+}
+
+// expireTokens ends the tenants' access to QuickBooks now and every 35 s, until
+// the test ends or it is asked how often it did. A token that is refused within
+// 30 s of the one before is a dead credential.
+func (p *platform) expireTokens(t testing.TB) (times func() int) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	n, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(35 * time.Second)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; n++ {
+			for _, tenant := range p.tenants {
+				resp, err := plain.Post(p.sandbox.web+"/_sandbox/quickbooks/"+tenant.Realm+"/expire", "", nil)
+				if err != nil {
+					t.Errorf("expire tokens: %v", err)
+					return
+				}
+				_ = resp.Body.Close()
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	times = sync.OnceValue(func() int { stop(); <-ended; return n })
+	t.Cleanup(func() { times() })
+	return times
+}
+
+// hits are the faults that hit calls so far, by the rule's id.
+func (p *platform) hits(t testing.TB) map[string]int {
+	t.Helper()
+	var rules []struct {
+		ID   string
+		Hits int
+	}
+	if err := json.Unmarshal([]byte(p.call(t, http.MethodGet, "/_sandbox/faults", nil)), &rules); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int{}
+	for _, r := range rules {
+		if r.Hits > 0 {
+			out[r.ID] = r.Hits
+		}
+	}
+	return out
+}
+
+// waitForParents sends n invoices whose loads and customers only Salesforce
+// has, and returns who is to be billed for each.
+func (p *platform) waitForParents(t testing.TB, n int) map[string]string {
+	t.Helper()
+	waiting, invoices := map[string]string{}, map[string]map[string]string{}
+	for i := range n {
+		customer, number := i%max(1, n/4), fmt.Sprintf("INV-%05d", i)
+		name := fmt.Sprintf("Shipper %05d", customer)
+		p.hold(t, accountObject, vendorID(customer), aCustomer(name))
+		p.hold(t, loadObject, loadID(i), aLoad(fmt.Sprintf("L-%05d", i), vendorID(customer)))
+		invoices[invoiceID(i)], waiting[number] = anInvoice(number, loadID(i)), name
+	}
+	p.tell(t, invoiceObject, at, invoices)
+	return waiting
 }
 
 // flushAll speaks Redis's inline protocol.

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/fluxnex/fluxnex/tests/parts"
+	"github.com/fluxnex/fluxnex/tests/torture"
 )
 
 // TestABookkeepersEditSurvives: somebody edits the vendor in QuickBooks; the
@@ -58,43 +61,103 @@ func TestABookkeepersEditSurvives(t *testing.T) {
 	})
 }
 
-// TestAReauthorisedConnectionDrainsWithARamp: while the credential is dead one
-// notification is sent and no call is made; then one probe, and twice as many
-// calls each second.
-func TestAReauthorisedConnectionDrainsWithARamp(t *testing.T) {
-	p := install(t, parts.Kafka(t), shape{copies: 2})
-	tenant := p.tenants[0]
-	acked(t, p, account(p, recordID(0), at, vendor("First", "555-0100")...))
-	arrived(t, p, "quickbooks", "First")
-	p.call(t, http.MethodPost, "/_sandbox/quickbooks/"+tenant.Realm+"/revoke", nil)
-	const n = 40
-	for i := range n {
-		acked(t, p, account(p, recordID(i), at.Add(time.Minute), vendor(fmt.Sprintf("Vendor %02d", i), "555-0101")...))
+// size is how many records a test has: few, or as many as FLUXNEX_E2E_RECORDS
+// says.
+func size(t testing.TB, few int) int {
+	if os.Getenv("FLUXNEX_E2E_RECORDS") == "" {
+		return few
 	}
-	arrived(t, p, "hubspot", fmt.Sprintf("Vendor %02d", n-1)) // nobody else waits
-	state := func() (s struct {
-		State string
-		Rows  map[string]int
-	},
-	) {
-		var list []json.RawMessage
-		if err := json.Unmarshal([]byte(p.run(t, "connection", "status", tenant.Slug, booksTarget, "-o", "json")), &list); err != nil || len(list) != 1 {
-			t.Fatalf("connection status: %v, %s", err, list)
-		}
-		if err := json.Unmarshal(list[0], &s); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	await(t, "the connection is blocked with its rows", func() (bool, string) {
-		s := state()
-		return s.State == "blocked" && s.Rows["ready"] == n, fmt.Sprintf("%+v", s)
-	})
-	about := func(r row) bool { return r.text("class") == "auth" }
-	if told := p.notifications(t, about); len(told) != 1 || told[0].text("audience") != "support" || !strings.Contains(told[0].text("remedy"), "fluxnex connection reauthorize") {
-		t.Errorf("want one notification for support that says what to do, got %s", show(told))
-	}
+	return records(t)
+}
 
+func vendorID(n int) string { return torture.LongID(fmt.Sprintf("0015g0000V%05d", n)) }
+
+// tellVendors sends the first n vendors as of an edit.
+func (p *platform) tellVendors(t testing.TB, n, edit int) {
+	t.Helper()
+	all := map[string]map[string]string{}
+	for i := range n {
+		fields := map[string]string{}
+		for _, f := range vendor(fmt.Sprintf("Vendor %05d", i), fmt.Sprintf("555-%05d-%d", i, edit)) {
+			fields[f.Name] = f.Value
+		}
+		all[vendorID(i)] = fields
+	}
+	p.tell(t, accountObject, at.Add(time.Duration(edit)*time.Minute), all)
+}
+
+// connectionState is what `connection status` says.
+type connectionState struct {
+	State string
+	Code  string
+	Rows  map[string]int
+}
+
+func (p *platform) connectionState(t testing.TB, name string) (s connectionState) {
+	t.Helper()
+	var list []json.RawMessage
+	if err := json.Unmarshal([]byte(p.run(t, "connection", "status", p.tenants[0].Slug, name, "-o", "json")), &list); err != nil || len(list) != 1 {
+		t.Fatalf("connection status: %v, %s", err, list)
+	}
+	if err := json.Unmarshal(list[0], &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestAReauthorisedConnectionDrainsWithARamp: while the credential is dead one
+// refresh is tried over all processes, one notification is sent and no call is
+// made; then one probe, and twice as many calls each second. No row spends an
+// attempt, and each record is sent once, in its newest state.
+func TestAReauthorisedConnectionDrainsWithARamp(t *testing.T) {
+	parts.EachKafka(t, func(t *testing.T, cluster parts.Cluster) {
+		n := size(t, 200)
+		long := 2*patience + time.Duration(n)*50*time.Millisecond
+		p := install(t, cluster, shape{copies: 2})
+		tenant := p.tenants[0]
+		acked(t, p, account(p, recordID(0), at, vendor("First", "555-0100")...))
+		arrived(t, p, "quickbooks", "First")
+		p.call(t, http.MethodPost, "/_sandbox/quickbooks/"+tenant.Realm+"/revoke", nil)
+		revoked := p.lastSeq(t)
+		p.tellVendors(t, n, 1)
+		p.tellVendors(t, n/2, 2) // a newer state of these meanwhile
+		awaitFor(t, long, "nobody else waits", func() (bool, string) {
+			rows := p.connectionState(t, crmTarget).Rows
+			return rows["done"] == n+1, fmt.Sprint(rows)
+		})
+		awaitFor(t, long, "the connection is blocked, and its rows stand as they came", func() (bool, string) {
+			s := p.connectionState(t, booksTarget)
+			return s.State == "blocked" && s.Rows["ready"] == n, fmt.Sprintf("%+v", s)
+		})
+		about := func(r row) bool { return r.text("class") == "auth" }
+		if told := p.notifications(t, about); len(told) != 1 || told[0].text("audience") != "support" || !strings.Contains(told[0].text("remedy"), "fluxnex connection reauthorize") {
+			t.Errorf("want one notification for support that says what to do, got %s", show(told))
+		}
+		refreshes, calls := 0, 0
+		for _, l := range p.ledger(t) {
+			switch {
+			case l.Seq <= revoked || l.App != "quickbooks":
+			case l.Object == "token":
+				refreshes++
+			default:
+				calls++
+			}
+		}
+		t.Logf("%d deliveries on a revoked token: %d calls answered 401, %d refresh", n, calls, refreshes)
+		if refreshes != 1 {
+			t.Errorf("%d refreshes of a revoked credential over all processes, want 1", refreshes)
+		}
+		p.reauthorised(t, n, long)
+		if told := p.notifications(t, about); len(told) != 0 {
+			t.Errorf("the notification is still open: %s", show(told))
+		}
+	})
+}
+
+// reauthorised gives the connection new credentials and watches it drain.
+func (p *platform) reauthorised(t testing.TB, n int, long time.Duration) {
+	t.Helper()
+	tenant := p.tenants[0]
 	wrong := append([]string{"NEW_TOKEN=nobody-knows-this"}, p.env...)
 	if out, stderr, code := command(t, wrong, "connection", "reauthorize", tenant.Slug, booksTarget, "--env", "refresh_token=NEW_TOKEN"); code == 0 || !strings.Contains(stderr, "nothing was stored") {
 		t.Errorf("credentials that QuickBooks refuses: exit code %d, %s%s", code, out, stderr)
@@ -110,39 +173,49 @@ func TestAReauthorisedConnectionDrainsWithARamp(t *testing.T) {
 	if out, stderr, code := command(t, right, "connection", "reauthorize", tenant.Slug, booksTarget, "--env", "refresh_token=NEW_TOKEN"); code != 0 {
 		t.Fatalf("reauthorize: exit code %d, %s%s", code, out, stderr)
 	}
-	for i := range n {
-		arrived(t, p, "quickbooks", fmt.Sprintf("Vendor %02d", i))
-	}
-	var writes []time.Time
-	probes := 0
+	awaitFor(t, long, "everything is delivered and the connection open", func() (bool, string) {
+		s := p.connectionState(t, booksTarget)
+		return s.State == "open" && s.Rows["done"] == n+1, fmt.Sprintf("%+v", s)
+	})
+	var writes, probes []time.Time
 	for _, l := range p.ledger(t) {
 		switch {
 		case l.Seq <= from || l.App != "quickbooks":
 		case l.Object == "Vendor" && l.Method == http.MethodPost:
-			if probes < 2 {
-				t.Errorf("the first write came after %d probes, want those of the command and of delivery", probes)
+			if len(probes) < 2 {
+				t.Errorf("the first write came after %d probes, want those of the command and of delivery", len(probes))
 			}
 			writes = append(writes, l.Time)
 		case strings.Contains(l.Path, "companyinfo"):
-			probes++
+			probes = append(probes, l.Time)
 		}
 	}
 	if len(writes) != n {
 		t.Errorf("%d writes for %d rows", len(writes), n)
 	}
-	// A bound from above, which a slow machine keeps as well: in k seconds no more
-	// than the ramp lets through.
+	// A bound from above, which a slow machine keeps as well: in each second since
+	// delivery's probe twice what the ramp lets through.
 	for i, w := range writes {
-		k := int(w.Sub(writes[0]).Seconds()) + 2 // the ramp began before the first write
-		if most := 1<<(k+1) + k; i+1 > most {
-			t.Errorf("%d writes within %s of the opening, the ramp lets %d through", i+1, w.Sub(writes[0]), most)
+		since := w.Sub(probes[len(probes)-1]).Seconds()
+		if since > 8 {
+			break // the ramp is over
+		}
+		if most := 1 << (int(since) + 3); i+1 > most {
+			t.Errorf("%d writes within %.1f s of the opening, the ramp lets %d through", i+1, since, most)
 		}
 	}
-	if s := state(); s.State != "open" || s.Rows["done"] != n {
-		t.Errorf("afterwards the connection is %+v", s)
-	}
-	if told := p.notifications(t, about); len(told) != 0 {
-		t.Errorf("the notification is still open: %s", show(told))
+	for _, o := range p.list(t, "quickbooks", tenant.Realm, "Vendor") {
+		var number int
+		if c, err := fmt.Sscanf(o.Name, "Vendor %05d", &number); c != 1 || err != nil {
+			continue // the first
+		}
+		edit := 1
+		if number < n/2 {
+			edit = 2
+		}
+		if want := fmt.Sprintf("555-%05d-%d", number, edit); o.Phone != want {
+			t.Errorf("%s has phone %s, want the newest, %s", o.Name, o.Phone, want)
+		}
 	}
 }
 
@@ -253,4 +326,69 @@ func TestAPaidInvoiceDoesNotFollowItsLoad(t *testing.T) {
 			return len(told) == 0, show(told)
 		})
 	})
+}
+
+// TestAnInvoiceWhoseCustomerTheSourceDoesNotHaveSaysSo long before its time is
+// up, and goes on by itself when the customer is there.
+func TestAnInvoiceWhoseCustomerTheSourceDoesNotHaveSaysSo(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	p.invoicing(t)
+	p.hold(t, loadObject, loadID(1), aLoad("L-1", recordID(1)))
+	p.tell(t, invoiceObject, at, map[string]map[string]string{invoiceID(1): anInvoice("INV-1", loadID(1))})
+	about := func(r row) bool { return strings.HasSuffix(r.text("recordid"), invoiceID(1)) }
+	await(t, "the customer's people are told that the source has none", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 1 && told[0].text("code") == "reference_absent" && strings.Contains(told[0].text("message"), recordID(1)) && told[0].text("remedy") != "", show(told)
+	})
+	p.tell(t, accountObject, at.Add(time.Hour), map[string]map[string]string{recordID(1): aCustomer("Shipper Late")})
+	p.customerOf(t, "INV-1", "Shipper Late")
+	await(t, "the notification closed itself", func() (bool, string) {
+		told := p.notifications(t, about)
+		return len(told) == 0, show(told)
+	})
+}
+
+// TestARemovedRouteTakesBackWhatIsQueued: what is delivered stays, what was not
+// sent is not, and a route that is declared again takes the next change.
+func TestARemovedRouteTakesBackWhatIsQueued(t *testing.T) {
+	p := install(t, parts.Kafka(t), shape{})
+	acked(t, p, account(p, recordID(0), at, vendor("First", "555-0100")...))
+	arrived(t, p, "quickbooks", "First")
+	delivery := p.all["delivery"][0]
+	if err := delivery.end(syscall.SIGTERM, patience); err != nil {
+		t.Fatal(err)
+	}
+	const n = 20
+	// Consumed and not sent: the credential is dead when the process is back.
+	p.call(t, http.MethodPost, "/_sandbox/quickbooks/"+p.tenants[0].Realm+"/revoke", nil)
+	p.tellVendors(t, n, 1)
+	if err := delivery.start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the rows are queued", func() (bool, string) {
+		s := p.connectionState(t, booksTarget)
+		return s.State == "blocked" && s.Rows["ready"] == n, fmt.Sprintf("%+v", s)
+	})
+	out := p.run(t, "delete", "route", p.tenants[0].ID+"/TMS_VENDOR/"+booksTarget)
+	if !strings.Contains(out, "route_removed") {
+		t.Errorf("deleting the route says nothing of what is queued:\n%s", out)
+	}
+	await(t, "what is queued is withdrawn", func() (bool, string) {
+		s := p.connectionState(t, booksTarget)
+		return s.Rows["withdrawn"] == n && s.Rows["done"] == 1 && s.Rows["ready"] == 0, fmt.Sprintf("%+v", s)
+	})
+	arrived(t, p, "hubspot", fmt.Sprintf("Vendor %05d", n-1))
+	p.apply(t, "route.yaml", fmt.Sprintf("kind: Route\ntenant: %s\nentity: TMS_VENDOR\ntarget: %s\n", p.tenants[0].ID, booksTarget))
+	edit := 1
+	await(t, "the next change is queued again", func() (bool, string) {
+		edit++ // until the router knows the route
+		p.tellVendors(t, n, edit)
+		s := p.connectionState(t, booksTarget)
+		return s.Rows["ready"] == n, fmt.Sprintf("%+v", s)
+	})
+	for _, o := range p.list(t, "quickbooks", p.tenants[0].Realm, "Vendor") {
+		if o.Name != "First" {
+			t.Errorf("sent: %s", o.String())
+		}
+	}
 }
