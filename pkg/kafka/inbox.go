@@ -143,14 +143,21 @@ func start(ctx context.Context, cl *kgo.Client, recs []*kgo.Record, done func(er
 		return
 	}
 	detached := context.WithoutCancel(ctx)
-	if len(recs) == 1 { // as nearly always
-		cl.TryProduce(detached, recs[0], func(_ *kgo.Record, err error) { done(err) })
-		return
+	p := promise(len(recs), done)
+	for _, r := range recs {
+		cl.TryProduce(detached, r, p)
+	}
+}
+
+// promise calls done with the first error once n records are through.
+func promise(n int, done func(error)) func(*kgo.Record, error) {
+	if n == 1 { // as nearly always
+		return func(_ *kgo.Record, err error) { done(err) }
 	}
 	var left atomic.Int64
-	left.Store(int64(len(recs)))
+	left.Store(int64(n))
 	var first atomic.Pointer[error]
-	promise := func(_ *kgo.Record, err error) {
+	return func(_ *kgo.Record, err error) {
 		if err != nil {
 			first.CompareAndSwap(nil, &err)
 		}
@@ -162,9 +169,6 @@ func start(ctx context.Context, cl *kgo.Client, recs []*kgo.Record, done func(er
 			return
 		}
 		done(nil)
-	}
-	for _, r := range recs {
-		cl.TryProduce(detached, r, promise)
 	}
 }
 

@@ -157,6 +157,43 @@ func TestInboxDoesNotOutstayItsDeadline(t *testing.T) {
 	}
 }
 
+// Start gives the events back at once, whatever the broker does, and reports
+// once for all of them.
+func TestInboxStartDoesNotWait(t *testing.T) {
+	c := kafkatest.New(t, 3)
+	inbox, err := kafka.NewInbox(c.Config, payload, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inbox.Close()
+	if _, err := inbox.Send(context.Background(), []record.GatewayEvent{event(1)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	c.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.Fake.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	ctx, hangUp := context.WithCancel(context.Background())
+	done := make(chan error, 3)
+	inbox.Start(ctx, []record.GatewayEvent{event(2), event(3), event(4)}, nil, func(err error) { done <- err })
+	hangUp()
+	if len(done) > 0 {
+		t.Errorf("it is done with %v before the broker has answered", <-done)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Errorf("a caller that hung up took its events with it: %v", err)
+	}
+	if n := len(c.Committed(c.Config.Topics().Gateway())); n != 4 || len(done) > 0 {
+		t.Errorf("%d events are stored, and done was called %d times more", n, len(done))
+	}
+	inbox.Start(ctx, nil, nil, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Errorf("no events: %v", err)
+	}
+}
+
 func TestInboxWithoutABroker(t *testing.T) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
