@@ -41,6 +41,7 @@ func (b *builder) documents() {
 				nowhere++
 			}
 			loads[r.Tenant] = append(loads[r.Tenant], i)
+		case Carrier, Invoice:
 		}
 	}
 	for tenant, of := range loads {

@@ -103,6 +103,7 @@ func (r *Record) Object() string {
 		return "rtms__Load__c"
 	case Invoice:
 		return "rtms__CustomerInvoice__c"
+	case Carrier, Customer:
 	}
 	return "Account"
 }
@@ -114,6 +115,7 @@ func (r *Record) Apps() []string {
 		return []string{"quickbooks", "hubspot"}
 	case Customer, Invoice:
 		return []string{"quickbooks"}
+	case Cargo:
 	}
 	return nil
 }

@@ -34,7 +34,9 @@ type Destination struct{ App, Account, Object string }
 // Destinations of a tenant.
 func (t Tenant) Destinations() []Destination {
 	return []Destination{
-		{"quickbooks", t.Realm, "Vendor"}, {"quickbooks", t.Realm, "Customer"}, {"quickbooks", t.Realm, "Invoice"},
+		{"quickbooks", t.Realm, "Vendor"},
+		{"quickbooks", t.Realm, "Customer"},
+		{"quickbooks", t.Realm, "Invoice"},
 		{"hubspot", t.Portal, "companies"},
 	}
 }

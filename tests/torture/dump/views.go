@@ -68,7 +68,7 @@ func (in Installation) fold(ctx context.Context, name, topic string, uses *tortu
 	last := map[string][]byte{}
 	parts, err := read(ctx, in.Brokers, topic, true, func(r *kgo.Record) {
 		for int(r.Partition) >= len(views) {
-			views = append(views, torture.View{Name: name, Partition: int32(len(views)), Have: map[string]string{}, Want: map[string]string{}}) //nolint:gosec // partitions
+			views = append(views, torture.View{Name: name, Partition: int32(len(views)), Have: map[string]string{}, Want: map[string]string{}})
 		}
 		if len(r.Value) == 0 { // the erasure of a tenant
 			delete(views[r.Partition].Want, string(r.Key))
@@ -84,7 +84,7 @@ func (in Installation) fold(ctx context.Context, name, topic string, uses *tortu
 		return nil, err
 	}
 	for len(views) < len(parts) {
-		views = append(views, torture.View{Name: name, Partition: int32(len(views)), Have: map[string]string{}, Want: map[string]string{}}) //nolint:gosec // partitions
+		views = append(views, torture.View{Name: name, Partition: int32(len(views)), Have: map[string]string{}, Want: map[string]string{}})
 	}
 	for key, value := range last {
 		c, err := in.Codecs.Canonical.Decode(ctx, value)
