@@ -8,9 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// deadRows is when a table is worth vacuuming: that many dead rows, and a
-// quarter of those that live.
-const deadRows = 20_000
+const (
+	// deadRows is when a table is worth vacuuming: that many dead rows, and a
+	// quarter of those that live.
+	deadRows = 20_000
+	// vacuumLargest is the table that is left to the server: cleaning it would
+	// take longer than a statement may, again and again for nothing.
+	vacuumLargest = 1 << 30
+)
 
 // Vacuum cleans the delivery tables that need it, as the server does by itself
 // once a minute. Under load that is too seldom: each delivery leaves some dead
@@ -21,7 +26,7 @@ func (d *Deliveries) Vacuum(ctx context.Context) error {
 	rows, err := d.db.pool.Query(ctx, `
 		SELECT quote_ident(relname) FROM pg_stat_user_tables
 		WHERE relid = ANY(ARRAY['delivery_row', 'delivery_state', 'delivery_request', 'delivery_outbox']::regclass[])
-			AND n_dead_tup > greatest($1, n_live_tup / 4)`, deadRows)
+			AND n_dead_tup > greatest($1, n_live_tup / 4) AND pg_total_relation_size(relid) < $2`, deadRows, int64(vacuumLargest))
 	if err != nil {
 		return fmt.Errorf("postgres: dead rows: %w", err)
 	}

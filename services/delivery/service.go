@@ -206,6 +206,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.schedule(running, work) })
 	g.Go(func() error { return s.sweep(running) })
+	g.Go(func() error { return s.vacuum(running) })
 	if s.deps.Producer != nil {
 		g.Go(func() error { return s.publish(running) })
 	}

@@ -11,7 +11,6 @@ import (
 const (
 	sweepEvery  = time.Second
 	gaugesEvery = 15 // sweeps
-	vacuumEvery = 5
 )
 
 // sweep looks again, each second: rows whose references came, lanes whose
@@ -24,22 +23,11 @@ func (s *Service) sweep(ctx context.Context) error {
 		if err := s.look(ctx, n%gaugesEvery == 0); err != nil && ctx.Err() == nil {
 			s.log.Warn("waiting rows not looked at, trying again", slog.String("error", err.Error()))
 		}
-		if n%vacuumEvery == 0 {
-			s.vacuum(ctx)
-		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return nil
 		}
-	}
-}
-
-// vacuum keeps what finished rows leave behind small; the server does it too,
-// only later.
-func (s *Service) vacuum(ctx context.Context) {
-	if err := s.deps.Rows.Vacuum(ctx); err != nil && ctx.Err() == nil {
-		s.log.Info("delivery tables not vacuumed, left to the server", slog.String("error", err.Error()))
 	}
 }
 
