@@ -63,7 +63,7 @@ func (d *Deliveries) Claim(ctx context.Context, quotas []Quota, lease time.Durat
 	// Two statements, because each sees what was committed before it began: a
 	// payload that was consumed while the first waited for a row is seen by the
 	// second, and the row, now ours, cannot move on.
-	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
+	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, claimRows, lanes, limits, lease, trials)
 		if err != nil {
 			return err
@@ -245,7 +245,7 @@ func (d *Deliveries) Store(ctx context.Context, stored []Stored) ([]bool, error)
 		progress[i] = s.Remote
 	}
 	held := make(map[int64]bool, n)
-	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
+	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
 		if err := storeProgress(ctx, tx, ids, epochs, progress); err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (d *Deliveries) Consume(ctx context.Context, topic string, cursors []Cursor
 	}
 	in := newDesiredColumns(conflate(desired, lanes))
 	moved := true
-	err := d.db.inPlannedTx(ctx, bySize, func(tx pgx.Tx) error {
+	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
 		if err := moveOffsets(ctx, tx, topic, cursors); err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ type Finished struct {
 // once more, because the late call may have put an old one there.
 func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, error) {
 	held := make(map[int64]bool, len(finished))
-	err := d.db.inPlannedTx(ctx, byIndex, func(tx pgx.Tx) error {
+	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
 		clear(held)
 		settled, err := updateFinished(ctx, tx, finished)
 		if err != nil {
