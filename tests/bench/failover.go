@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -158,10 +159,8 @@ func (o outcome) goals() []goal {
 
 func (o outcome) String() string {
 	s := fmt.Sprintf("%d states sent, longest wait %.2f s, %d lost, %d doubled, %d out of order", o.sent, o.wait.Seconds(), o.lost, len(o.doubled), len(o.inverted))
-	for _, list := range [][]string{o.doubled, o.inverted} {
-		if len(list) > 0 {
-			s += "; first " + list[0]
-		}
+	if wrong := slices.Concat(o.doubled, o.inverted); len(wrong) > 0 {
+		s += "; first " + wrong[0]
 	}
 	return s
 }
