@@ -11,6 +11,8 @@ for old in /tmp/fluxnex-run-*; do
   pid=${old##*fluxnex-run-}; pid=${pid%%.*}
   [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null || continue
   for p in kafka registry pg redis; do [ ! -d "$old/$p" ] || "$here/$p-up.sh" --down "$old/$p" >/dev/null 2>&1; done
+  # A tortured broker's disk is a file system of its own.
+  awk -v under="$old/" 'index($2, under) == 1 { print $2 }' /proc/mounts | while read -r m; do umount "$m" || true; done
   rm -rf "$old"
 done
 
