@@ -41,7 +41,7 @@ test: vet lint ## the whole suite on the real parts it finds or can install; REQ
 	@tools/parts/with-parts.sh $(MAKE) --no-print-directory --keep-going suite
 
 # A failure of one does not hide the others.
-suite: unit race fuzz e2e
+suite: unit race fuzz crashpoints e2e
 
 unit: # layers, schemas and fuzz corpora are among them
 	@tools/gotest.sh -timeout 15m $(REST)
@@ -54,8 +54,8 @@ fuzz: # a short turn of three, counted and not timed; `go test` above ran all co
 	go test -run '^$$' -fuzz '^FuzzOtherVersion$$' -fuzztime 20000x ./schemas
 	go test -run '^$$' -fuzz '^FuzzSignature$$' -fuzztime 20000x ./services/gateway
 
-crashpoints: ## the real process killed between any two writes that must agree; by hand: an armed process may get no traffic and then the run waits in vain
-	@tools/gotest.sh -tags failpoints -run '^TestCrash' -timeout 10m ./tests/torture
+crashpoints: ## the real process killed between any two writes that must agree
+	@tools/gotest.sh -tags failpoints -run '^TestCrash' -timeout 20m ./tests/torture
 
 e2e:
 	@tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
