@@ -42,12 +42,7 @@ func (r *Rig) unmountDisk() error {
 func (r *Rig) diskFull(ctx context.Context, lasts time.Duration) error {
 	r.brokerDown.Lock()
 	defer r.brokerDown.Unlock()
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(r.parts.disk, &s); err != nil {
-		return err
-	}
-	used := (s.Blocks - s.Bfree) * uint64(s.Bsize)
-	if err := mount(ctx, "-o", fmt.Sprintf("remount,size=%d", used), r.parts.disk); err != nil {
+	if err := r.shrinkDisk(ctx); err != nil {
 		return err
 	}
 	rest(ctx, lasts)
@@ -60,6 +55,23 @@ func (r *Rig) diskFull(ctx context.Context, lasts time.Duration) error {
 		return nil // what ends is started by its supervisor
 	}
 	return r.bringBack(ctx, "1")
+}
+
+// shrinkDisk leaves no more room than the broker may need while it is measured:
+// it writes on, and a file system cannot become smaller than what is in it.
+func (r *Rig) shrinkDisk(ctx context.Context) error {
+	const step = 64 << 10
+	room := uint64(0)
+	return await(ctx, "the broker's disk is full", func() (bool, string) {
+		var s syscall.Statfs_t
+		if err := syscall.Statfs(r.parts.disk, &s); err != nil {
+			return false, err.Error()
+		}
+		used := (s.Blocks - s.Bfree) * uint64(s.Bsize)
+		err := mount(ctx, "-o", fmt.Sprintf("remount,size=%d", used+room), r.parts.disk)
+		room += step
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 // bringBack starts a real broker unless it listens and goes on doing so: one

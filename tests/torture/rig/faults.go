@@ -16,7 +16,7 @@ import (
 
 // inflict does the schedule and returns when the last fault is over. What a
 // fault could not do is an error: a run without its faults proves nothing.
-func (r *Rig) inflict(ctx context.Context, acts []act) error {
+func (r *Rig) inflict(ctx context.Context, acts []act, failed context.CancelCauseFunc) error {
 	start := time.Now()
 	var wg sync.WaitGroup
 	errs := make([]error, len(acts))
@@ -28,6 +28,7 @@ func (r *Rig) inflict(ctx context.Context, acts []act) error {
 		wg.Go(func() {
 			if err := r.do(ctx, a); err != nil {
 				errs[i] = fmt.Errorf("%s %s %s: %w", a.fault, a.kind, a.victim, err)
+				failed(errs[i])
 			}
 		})
 	}

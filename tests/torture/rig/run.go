@@ -97,7 +97,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 	defer cancel(nil)
 	hurt := make(chan error, 1)
 	go func() {
-		err := r.inflict(ctx, acts)
+		err := r.inflict(ctx, acts, cancel)
 		if r.extra != nil && err == nil {
 			err = r.extra(ctx)
 		}
