@@ -58,7 +58,7 @@ crashpoints: ## the real process killed between any two writes that must agree
 	@tools/gotest.sh -tags failpoints -run '^TestCrash' -timeout 20m ./tests/torture
 
 e2e:
-	@tools/gotest.sh -p 1 -timeout 25m $(HEAVY)
+	@tools/gotest.sh -p 1 -timeout 40m $(HEAVY)
 
 vet:
 	go vet ./...
