@@ -355,6 +355,29 @@ func TestAStaleVersionIsFetchedMergedAndSentAgain(t *testing.T) {
 	}
 }
 
+// TestADeleteThatMeetsAStaleVersionIsSentAgain: it has no fields that could be
+// merged with somebody's edit.
+func TestADeleteThatMeetsAStaleVersionIsSentAgain(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.upsert("A", 1)
+	r.atShop("A", 1)
+	r.status("envoy", "A", postgres.StatusDone)
+	r.shop.mu.Lock()
+	for _, o := range r.shop.objects {
+		o.Version = 41 // a person edited it there
+	}
+	r.shop.mu.Unlock()
+	gone := command("envoy", "A", 2, record.VerbDelete)
+	gone.Payload = nil // as the router makes it
+	r.consume(gone)
+	r.eventually("A is inactive", func() (bool, string) {
+		got := r.shop.of("revenova:A")
+		return len(got) == 1 && !got[0].Active, fmt.Sprintf("%+v", got)
+	})
+	r.status("envoy", "A", postgres.StatusDone)
+}
+
 func TestAPanicOfAnIntegrationEndsItsRowOnly(t *testing.T) {
 	r := newRig(t)
 	r.start()

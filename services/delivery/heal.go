@@ -45,6 +45,10 @@ func (a *attempt) rebase(ctx context.Context, refusal error) error {
 		return nil
 	}
 	a.found = theirs
+	if a.row.Verb == record.VerbDelete {
+		a.op.Applied = theirs // it has no fields of its own: there is nothing to merge
+		return nil
+	}
 	payload, overwritten, err := a.deliver.Merge(a.op, *theirs)
 	if err != nil {
 		return err

@@ -328,6 +328,9 @@ func (d *shopDeliverer) Latest(ctx context.Context, c integration.Caller, op int
 }
 
 func (d *shopDeliverer) Merge(op integration.Operation, _ integration.Remote) ([]byte, []string, error) {
+	if len(op.Payload) == 0 {
+		return nil, nil, fault.New(fault.Poison, "shop_payload", "the payload is no object")
+	}
 	return op.Payload, d.overwritten, nil
 }
 
