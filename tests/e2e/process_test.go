@@ -249,11 +249,18 @@ func get(url string) (status int, body string, err error) {
 	return resp.StatusCode, string(b), err
 }
 
-// freePort is below the ports that the system gives to outgoing connections.
+// handedOut are ports that a process may not have taken yet.
+var handedOut sync.Map
+
+// freePort is below the ports that the system gives to outgoing connections,
+// and never the same one twice.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 200 {
 		port := 15000 + rand.IntN(17000)
+		if _, twice := handedOut.LoadOrStore(port, true); twice {
+			continue
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			if err := l.Close(); err != nil {
