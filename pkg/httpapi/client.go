@@ -92,6 +92,8 @@ type Authorizer interface {
 	// Refused is told that a call with the token was answered 401. It reports
 	// whether to try once more; it has then another token.
 	Refused(ctx context.Context, token string) (again bool, err error)
+	// Accepted is told that a call with the token succeeded.
+	Accepted(token string)
 }
 
 // Do makes one call. A nil Authorizer sends no credentials. Any answer is
@@ -110,6 +112,9 @@ func (c *Client) Do(ctx context.Context, base string, req integration.Request, a
 			return integration.Answer{}, err
 		}
 		answer, err := c.send(ctx, req.Method, target, header, req.Body)
+		if err == nil && auth != nil && answer.Status/100 == 2 {
+			auth.Accepted(token)
+		}
 		if err != nil || answer.Status != http.StatusUnauthorized || auth == nil || !again {
 			return answer, err
 		}

@@ -106,6 +106,8 @@ func (c *staticCredentials) Authorize(_ context.Context, h http.Header) (string,
 	return c.token, nil
 }
 func (c *staticCredentials) Refused(context.Context, string) (bool, error) { return false, nil }
+
+func (c *staticCredentials) Accepted(string) {}
 func (c *staticCredentials) Version(context.Context, *controlplane.Connection) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -89,7 +89,7 @@ type holder struct {
 	version  int64 // of the connection it belongs to
 	text     secret.Secret
 	expires  time.Time
-	replaces time.Time // when it replaced a token that was refused; zero: it did not
+	replaces time.Time // when it replaced a token that was refused; zero: it did not, or has been good since
 	number   int64     // names the token without saying it
 	dead     *fault.Error
 	died     time.Time
@@ -165,6 +165,15 @@ func (a *authorizer) Refused(ctx context.Context, token string) (bool, error) {
 	return again, nil
 }
 
+// Accepted implements [httpapi.Authorizer].
+func (a *authorizer) Accepted(token string) {
+	number, err := strconv.ParseInt(token, 10, 64)
+	if err != nil {
+		return // no token was used
+	}
+	a.s.holder(a.c).accepted(number)
+}
+
 func (s *Source) holder(c *controlplane.Connection) *holder {
 	s.mu.Lock()
 	key := holderKey{c.Tenant, c.Name}
@@ -209,6 +218,16 @@ func (h *holder) replaced(number int64, now time.Time) (again, known bool) {
 		return false, true // the second one that the provider gave and the API refuses
 	}
 	return false, false
+}
+
+// accepted: a token that was good for a call may end as early as it likes, and is
+// replaced again.
+func (h *holder) accepted(number int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if number == h.number {
+		h.replaces = time.Time{}
+	}
 }
 
 // set takes over a token. refused: the provider gave it for one that the API had

@@ -33,6 +33,7 @@ type provider struct {
 	current   string
 	access    string
 	revoked   bool
+	refuses   bool   // the API refuses whatever the token endpoint gives
 	grace     bool   // the token before the current one is taken still
 	previous  string // that one
 }
@@ -70,7 +71,7 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 func (p *provider) api(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.revoked || r.Header.Get("Authorization") != "Bearer "+p.access {
+	if p.revoked || p.refuses || r.Header.Get("Authorization") != "Bearer "+p.access {
 		w.WriteHeader(http.StatusUnauthorized)
 	}
 }
@@ -239,8 +240,8 @@ func TestOneOfManyProcessesAsksForADeadCredential(t *testing.T) {
 	}
 }
 
-// A token the provider gave a moment ago may end early, and is replaced once; a
-// second one that the API refuses all the same ends in the 401, not in a loop.
+// A token that replaces a refused one, and is refused too, ends in the 401 and
+// not in a loop.
 func TestASecondFreshTokenThatIsRefusedIsNotReplacedAgain(t *testing.T) {
 	p, store := newProvider(t), newMemory()
 	proc := newProcess(t, p, store, time.Now)
@@ -248,16 +249,9 @@ func TestASecondFreshTokenThatIsRefusedIsNotReplacedAgain(t *testing.T) {
 	if _, err := proc.call(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	end := func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.access = "another one"
-	}
-	end()
-	if status, err := proc.call(t.Context(), c); err != nil || status != http.StatusOK {
-		t.Fatalf("after its token ended early: status %d, %v", status, err)
-	}
-	end()
+	p.mu.Lock()
+	p.refuses = true
+	p.mu.Unlock()
 	for range 5 {
 		if status, err := proc.call(t.Context(), c); err != nil || status != http.StatusUnauthorized {
 			t.Fatalf("status %d, %v; want the 401", status, err)
@@ -270,6 +264,24 @@ func TestASecondFreshTokenThatIsRefusedIsNotReplacedAgain(t *testing.T) {
 
 // What is lost between the provider and the store is never used: the old token
 // is tried again, and if the provider has forgotten it a person has to act.
+// TestTokensThatWereGoodAreReplacedHoweverSoonTheyEnd: several in a row.
+func TestTokensThatWereGoodAreReplacedHoweverSoonTheyEnd(t *testing.T) {
+	p, store := newProvider(t), newMemory()
+	now := time.Now()
+	one := newProcess(t, p, store, func() time.Time { return now })
+	for ended := range 3 {
+		if status, err := one.call(t.Context(), connection(p, 1)); err != nil || status != http.StatusOK {
+			t.Fatalf("after %d tokens that ended at once: %d %v, want the call to succeed with another one", ended, status, err)
+		}
+		p.mu.Lock()
+		p.access = "" // the token ends
+		p.mu.Unlock()
+	}
+	if p.refreshes != 3 {
+		t.Errorf("%d refreshes of 3 tokens", p.refreshes)
+	}
+}
+
 func TestATokenThatIsNotDurableIsNotUsed(t *testing.T) {
 	p, store := newProvider(t), newMemory()
 	store.crash = func() error { return errors.New("killed") }
