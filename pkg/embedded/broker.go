@@ -73,9 +73,6 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// Compact removes from compacted topics what newer records have replaced.
-func (b *Broker) Compact() { b.cluster.Compact() }
-
 // elsewhere is a listener that says it listens on another port.
 type elsewhere struct {
 	net.Listener

@@ -77,8 +77,6 @@ func (r *Rig) do(ctx context.Context, a act) error {
 		return r.cut(ctx, a.victim, a.lasts)
 	case "one tenth of its speed":
 		return r.slow(ctx, r.byName(a.victim), a.lasts)
-	case "compaction each second":
-		return r.compact(ctx, a.lasts)
 	case "flood":
 		return r.flood(ctx, a.lasts)
 	case "rolling SIGTERM":

@@ -22,15 +22,3 @@ func (r *Rig) slow(ctx context.Context, p *process, lasts time.Duration) error {
 	r.note("F13 at full speed", p.name)
 	return nil
 }
-
-// compact has the embedded broker compact each second.
-func (r *Rig) compact(ctx context.Context, lasts time.Duration) error {
-	for end := time.Now().Add(lasts); time.Now().Before(end) && ctx.Err() == nil; {
-		if err := r.parts.broker.signal(syscall.SIGUSR1); err != nil {
-			return err
-		}
-		rest(ctx, time.Second)
-	}
-	r.note("F13 compaction over", "broker")
-	return nil
-}

@@ -186,7 +186,6 @@ func serveRegistry(ctx context.Context, port, path string) error {
 	return r.Close()
 }
 
-// serveBroker compacts whenever it gets SIGUSR1.
 func serveBroker(ctx context.Context, port, path, advertised string) error {
 	n, err := strconv.Atoi(port)
 	if err != nil {
@@ -196,18 +195,10 @@ func serveBroker(ctx context.Context, port, path, advertised string) error {
 	if err != nil {
 		return err
 	}
-	compact := make(chan os.Signal, 1)
-	signal.Notify(compact, syscall.SIGUSR1)
 	b, err := embedded.StartBrokerBehind(ctx, path, n, told)
 	if err != nil {
 		return err
 	}
-	for {
-		select {
-		case <-compact:
-			b.Compact()
-		case <-ctx.Done():
-			return b.Close()
-		}
-	}
+	<-ctx.Done()
+	return b.Close()
 }
