@@ -63,6 +63,7 @@ type attempt struct {
 	found    *integration.Remote // what the destination was seen to hold
 	step     int
 	rebases  int
+	unmerged []byte          // the payload with its references, before any merge
 	healed   map[string]bool // codes that Recover was asked about
 	sent     bool            // a call may have reached the destination
 	doubt    bool            // a stored request has no known outcome

@@ -49,7 +49,14 @@ func (a *attempt) rebase(ctx context.Context, refusal error) error {
 		a.op.Applied = theirs // it has no fields of its own: there is nothing to merge
 		return nil
 	}
-	payload, overwritten, err := a.deliver.Merge(a.op, *theirs)
+	// Merged is what the row wants, never what an earlier look made of it: a read
+	// may be behind, and what it showed would come back as ours.
+	if a.unmerged == nil {
+		a.unmerged = a.op.Payload
+	}
+	wanted := a.op
+	wanted.Payload = a.unmerged
+	payload, overwritten, err := a.deliver.Merge(wanted, *theirs)
 	if err != nil {
 		return err
 	}
