@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
@@ -57,9 +58,17 @@ func (m *member) follow(outputs []Output, positions []Position) {
 func (m *member) carryOut(ctx context.Context, a *aftermath, batches []redis.Batch, changes []Change) {
 	defer close(a.done)
 	ok := m.applyAll(ctx, a, batches)
+	refused := slices.Clone(a.refused)
 	close(a.applied)
 	if !ok {
 		return // whoever owns the partitions next folds them and repeats the checks
+	}
+	// Partitions whose view was refused are folded, and their checks made then.
+	// Those of the others are made here: the next success moves their cursors past
+	// these changes, and nobody would make them later.
+	if len(refused) > 0 {
+		changes = slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return slices.Contains(refused, c.Partition) })
+		batches = slices.DeleteFunc(slices.Clone(batches), func(b redis.Batch) bool { return slices.Contains(refused, b.ID.Partition) })
 	}
 	if a.crash = m.at("applied"); a.crash != nil {
 		m.wake()
@@ -97,7 +106,7 @@ func (m *member) applyAll(ctx context.Context, a *aftermath, batches []redis.Bat
 			a.refused = append(a.refused, batches[i].ID.Partition)
 		}
 	}
-	return len(a.refused) == 0
+	return true
 }
 
 // awaitApplied waits until the last commit is in the views.
