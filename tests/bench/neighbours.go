@@ -65,7 +65,7 @@ name: Books
 app: quickbooks
 base_url: %[5]s
 remote_account: "%[4]s"
-auth: {kind: refresh_token, token_url: "%[5]s/oauth2/v1/tokens/bearer", client_id: qb-%[1]s, client_secret: {env: BENCH_SECRET}, refresh_token: {env: BENCH_SECRET}}
+auth: {kind: refresh_token, token_url: "%[5]s/oauth2/v1/tokens/bearer", client_id: qb-%[1]s, client_secret: {env: BENCH_SECRET}, refresh_token: {env: BENCH_REFRESH_%[1]s}}
 settings: {home_currency: USD, item_ref: {default: "1"}, expense_account_ref: "3"}
 limits: {per_second: 5000, per_minute: 300000, in_flight: 64}
 ---
@@ -86,7 +86,7 @@ func sandboxSeed(path string) error {
 	var qb, sf []map[string]any
 	for i := range tenants {
 		n := neighbourOf(i)
-		qb = append(qb, map[string]any{"realm": n.realm, "name": n.slug, "tenant": n.id, "grants": []any{map[string]string{"client_id": "qb-" + n.id, "client_secret": "benchmark", "refresh_token": "benchmark"}}})
+		qb = append(qb, map[string]any{"realm": n.realm, "name": n.slug, "tenant": n.id, "grants": []any{map[string]string{"client_id": "qb-" + n.id, "client_secret": "benchmark", "refresh_token": "refresh-" + n.id}}})
 		sf = append(sf, map[string]any{"id": n.org, "name": n.slug, "tenant": n.id, "grants": []any{map[string]string{"client_id": "sf-" + n.id, "client_secret": "benchmark"}}})
 	}
 	b, err := json.Marshal(map[string]any{"quickbooks": qb, "salesforce": sf})
@@ -126,10 +126,13 @@ func (b *bench) neighbours(ctx context.Context, c cluster, dir, postgresURL stri
 	defer sb.stop()
 	s := &street{b: b, sandbox: "http://" + listen}
 	var config strings.Builder
+	env := []string{"FLUXNEX_ALLOW_DIAL=" + listen}
 	for i := range tenants {
-		config.WriteString(neighbourOf(i).declaration(s.sandbox))
+		n := neighbourOf(i)
+		config.WriteString(n.declaration(s.sandbox))
+		env = append(env, "BENCH_REFRESH_"+n.id+"=refresh-"+n.id)
 	}
-	s.p, err = install(ctx, c, dir, b.bin, postgresURL, config.String(), []string{"FLUXNEX_ALLOW_DIAL=" + listen},
+	s.p, err = install(ctx, c, dir, b.bin, postgresURL, config.String(), env,
 		"gateway", "replica", "normalizer", "router", "delivery", "fetcher")
 	if err != nil {
 		return nil, err
