@@ -183,6 +183,42 @@ func crashAt(t *testing.T, point string) {
 	b.check()
 }
 
+// TestChecksAreMadeWhereOnlyAnotherPartitionsViewIsLost: a batch of two
+// partitions, one of whose views is gone when it is applied.
+func TestChecksAreMadeWhereOnlyAnotherPartitionsViewIsLost(t *testing.T) {
+	b := newBed(t, 2)
+	r, s := b.newRunner(nil)
+	var armed atomic.Bool
+	r.failpoint = func(at string) error {
+		if at == "committed" && armed.CompareAndSwap(true, false) {
+			for _, key := range redistest.Do(t, b.url, "KEYS", "*{view:sums:*:0}").([]any) { //nolint:forcetypeassert // what KEYS answers
+				redistest.Do(t, b.url, "DEL", key)
+			}
+		}
+		return nil
+	}
+	b.run(r, s)
+	const rounds = 4
+	for n := 1; n <= rounds; n++ {
+		armed.Store(n > 1)
+		b.feed(10, 1)
+		want := fmt.Sprintf("%d %d %d", n, n*(n+1)/2, n)
+		kafkatest.Eventually(t, func() (bool, string) {
+			got := s.settledStates()
+			for key := range b.fed {
+				if got[record.Key(key)] != want {
+					return false, fmt.Sprintf("round %d: settled state of %s is %q, want %q", n, key, got[record.Key(key)], want)
+				}
+			}
+			return true, ""
+		})
+	}
+	if armed.Load() {
+		t.Error("no view was lost")
+	}
+	b.check()
+}
+
 func TestPoisonRecordIsIsolatedAndItsNeighboursGoOn(t *testing.T) {
 	b := newBed(t, 1)
 	b.feed(20, 2)
