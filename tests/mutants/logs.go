@@ -50,6 +50,13 @@ func logs() []Mutant {
 			Faults: "F1,F2,F4",
 		},
 		{
+			Name: "checks-left-out", Races: []string{"R1"}, Wrong: "where one partition's view is lost, nobody makes the checks of a batch's other partitions",
+			File:    "pkg/stage/aftermath.go",
+			Edits:   []Edit{{Old: "\tif len(refused) > 0 {\n", New: "\tif len(refused) > 0 {\n\t\treturn\n\t}\n\tif len(refused) > 0 {\n"}},
+			Package: "./pkg/stage", Test: "^TestChecksAreMadeWhereOnlyAnotherPartitionsViewIsLost$",
+			Faults: "F1,F6",
+		},
+		{
 			Name: "fold-skipped", Races: []string{"R8"}, Wrong: "a new owner takes the view as it finds it, although the changelog went on",
 			File: "pkg/stage/fold.go",
 			Edits: []Edit{{
