@@ -102,10 +102,28 @@ func (f *Fetches) Blocks(ctx context.Context) ([]Block, error) {
 	return list, nil
 }
 
-// Stood is for how long of the time since then one source could not be asked.
-func Stood(blocks []Block, since, now time.Time) time.Duration {
-	var stood time.Duration
+// Standstill is when sources could not be asked, by tenant and app.
+type Standstill map[sourceOf][]Block
+
+type sourceOf struct {
+	tenant record.TenantID
+	app    string
+}
+
+// NewStandstill sorts blocks by their source.
+func NewStandstill(blocks []Block) Standstill {
+	s := make(Standstill, len(blocks))
 	for _, b := range blocks {
+		of := sourceOf{b.Tenant, b.App}
+		s[of] = append(s[of], b)
+	}
+	return s
+}
+
+// Stood is for how long of the time since then a source could not be asked.
+func (s Standstill) Stood(tenant record.TenantID, app string, since, now time.Time) time.Duration {
+	var stood time.Duration
+	for _, b := range s[sourceOf{tenant, app}] {
 		from, to := b.Since, b.Until
 		if to.IsZero() || to.After(now) {
 			to = now

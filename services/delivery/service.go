@@ -157,7 +157,7 @@ type Service struct {
 	probingMu sync.Mutex
 	probing   map[int32]bool // lanes that are being asked about
 
-	stood atomic.Pointer[standstill]
+	stood atomic.Pointer[postgres.Standstill]
 	// The configuration whose routes were looked at last, and when it was new.
 	routes   int64
 	routesAt time.Time

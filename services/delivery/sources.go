@@ -14,14 +14,6 @@ type Replicas interface {
 	Replicas(ctx context.Context, keys []record.Key) (map[record.Key]*record.Replica, error)
 }
 
-type source struct {
-	tenant record.TenantID
-	app    string
-}
-
-// standstill is when sources could not be asked, as last read.
-type standstill map[source][]postgres.Block
-
 // lookAtSources reads when sources could not be asked.
 func (s *Service) lookAtSources(ctx context.Context) error {
 	if s.deps.Sources == nil {
@@ -31,11 +23,7 @@ func (s *Service) lookAtSources(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stood := standstill{}
-	for _, b := range blocks {
-		of := source{b.Tenant, b.App}
-		stood[of] = append(stood[of], b)
-	}
+	stood := postgres.NewStandstill(blocks)
 	s.stood.Store(&stood)
 	return nil
 }
@@ -53,8 +41,7 @@ func (a *attempt) clock(ref record.Reference, found postgres.Referenced, ok bool
 	if stood == nil {
 		return 0
 	}
-	blocks := (*stood)[source{a.row.Tenant, ref.RecordID.App()}]
-	return waited - postgres.Stood(blocks, a.row.WaitingSince, a.s.deps.Clock())
+	return waited - stood.Stood(a.row.Tenant, ref.RecordID.App(), a.row.WaitingSince, a.s.deps.Clock())
 }
 
 // unheard asks what is known of records that the claimed rows refer to and no

@@ -14,14 +14,6 @@ type Sources interface {
 	Blocks(ctx context.Context) ([]postgres.Block, error)
 }
 
-type source struct {
-	tenant record.TenantID
-	app    string
-}
-
-// standstill is when the clocks of what waits stood, as last read.
-type standstill map[source][]postgres.Block
-
 // refreshClock reads when sources could not be asked. What was known before
 // stays while Postgres is away.
 func (s *Stage) refreshClock(ctx context.Context) error {
@@ -32,11 +24,7 @@ func (s *Stage) refreshClock(ctx context.Context) error {
 		}
 		return fmt.Errorf("when sources could not be asked: %w", err)
 	}
-	stood := standstill{}
-	for _, b := range blocks {
-		of := source{b.Tenant, b.App}
-		stood[of] = append(stood[of], b)
-	}
+	stood := postgres.NewStandstill(blocks)
 	s.stood.Store(&stood)
 	return nil
 }
@@ -49,5 +37,5 @@ func (s *Stage) waited(tenant record.TenantID, app string, since, now time.Time)
 	if stood == nil {
 		return 0
 	}
-	return now.Sub(since) - postgres.Stood((*stood)[source{tenant, app}], since, now)
+	return now.Sub(since) - stood.Stood(tenant, app, since, now)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
+	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/record"
 	"github.com/fluxnex/fluxnex/pkg/redis"
 	"github.com/fluxnex/fluxnex/pkg/stage"
@@ -75,7 +76,7 @@ type Deps struct {
 type Stage struct {
 	cfg   Config
 	deps  Deps
-	stood atomic.Pointer[standstill]
+	stood atomic.Pointer[postgres.Standstill]
 }
 
 // New is the stage; a runner runs it, and somebody calls [Stage.WakeOverdue]
