@@ -49,13 +49,27 @@ func (b *builder) documents() {
 			b.load(i, customers[tenant])
 		}
 	}
+	waiting := map[int]int{} // invoices of loads that are nowhere
 	for i := range b.p.Records {
 		if r := &b.p.Records[i]; r.Role == Invoice {
-			// A tenant's first load and customer come before its first invoice.
-			r.Parent = loads[r.Tenant][b.rng.IntN(len(loads[r.Tenant]))]
+			r.Parent = b.parent(loads[r.Tenant], waiting)
 			b.invoice(i)
 		}
 	}
+}
+
+// parent is one of a tenant's loads: its first load and customer come before its
+// first invoice. Loads that are nowhere get some invoices for sure, more than
+// are deleted: what fails for want of a load must be seen.
+func (b *builder) parent(loads []int, waiting map[int]int) int {
+	const enough = 3
+	for _, load := range loads {
+		if b.p.Records[load].Coming == Never && waiting[load] < enough {
+			waiting[load]++
+			return load
+		}
+	}
+	return loads[b.rng.IntN(len(loads))]
 }
 
 func (b *builder) coming(never bool) Coming {
