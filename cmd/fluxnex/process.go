@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fluxnex/fluxnex/pkg/app"
+	"github.com/fluxnex/fluxnex/pkg/fault"
 	"github.com/fluxnex/fluxnex/pkg/kafka"
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 	"github.com/fluxnex/fluxnex/pkg/redis"
@@ -55,6 +56,33 @@ func newProcess(name string, cfg app.Config, log *slog.Logger, metrics prometheu
 // ready ends "starting" for a service whose clients' probes say all there is.
 func (p *process) ready() { p.probes.Add(p.name, func() error { return nil }) }
 
+// Between two looks for what is away at the start: soon enough for a broker
+// that restarts, rare enough for one that is gone for an hour.
+const (
+	firstLook   = time.Second
+	longestLook = 10 * time.Second
+)
+
+// patiently opens what the service cannot start without. What is away comes
+// back, and a supervisor that restarts the service meanwhile would wait longer
+// each time: it waits itself, is not ready, and says what for. What is wrong,
+// a partition count or a password, ends it at once.
+func patiently[T any](ctx context.Context, p *process, open func() (T, error)) (T, error) {
+	for wait := firstLook; ; wait = min(2*wait, longestLook) {
+		opened, err := open()
+		if err == nil || fault.Of(err).Class != fault.Retryable || ctx.Err() != nil {
+			return opened, err
+		}
+		p.probes.Add(p.name, func() error { return fmt.Errorf("waits for what it needs: %w", err) })
+		p.log.WarnContext(ctx, "waiting for what the service needs", slog.Duration("again_in", wait), slog.String("error", err.Error()))
+		select {
+		case <-ctx.Done():
+			return opened, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
 // atEnd runs what a client needs when the service has stopped, last opened
 // first.
 func (p *process) atEnd(f func()) {
@@ -72,12 +100,20 @@ func (p *process) close() {
 	p.closers = nil
 }
 
+// topics refuses topics that this installation cannot work with.
+func (p *process) topics(ctx context.Context) error {
+	_, err := patiently(ctx, p, func() (struct{}, error) {
+		return struct{}{}, kafka.Check(ctx, p.kafka, destinationApps(), p.log)
+	})
+	return err
+}
+
 func (p *process) codecs(ctx context.Context) (*schemas.Codecs, error) {
-	return openCodecs(ctx, p.kafka)
+	return patiently(ctx, p, func() (*schemas.Codecs, error) { return openCodecs(ctx, p.kafka) })
 }
 
 func (p *process) postgres(ctx context.Context, connections int) (*postgres.DB, error) {
-	db, err := openPostgres(ctx, p.cfg, connections, p.name)
+	db, err := patiently(ctx, p, func() (*postgres.DB, error) { return openPostgres(ctx, p.cfg, connections, p.name) })
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +196,7 @@ func (s service) command(e *environment) *cobra.Command {
 			g.Go(func() error { return app.Serve(ctx, log, cfg.AdminListen, app.Admin(registry, probes), time.Second) })
 			g.Go(func() error {
 				defer p.close()
-				if err := kafka.Check(ctx, p.kafka, destinationApps(), p.log); err != nil {
+				if err := p.topics(ctx); err != nil {
 					return stopped(ctx, err)
 				}
 				p.log.InfoContext(ctx, "started", slog.String("version", version))

@@ -12,7 +12,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/fluxnex/fluxnex/pkg/fault"
 )
+
+// CodeUnavailable: no broker could be asked.
+const CodeUnavailable = "kafka_unavailable"
 
 const day = 24 * time.Hour
 
@@ -219,7 +224,8 @@ func alter(ctx context.Context, adm *kadm.Client, topic string, want map[string]
 }
 
 // Check refuses to go on where a topic is missing or the counts differ: then
-// the states of one record would have two writers.
+// the states of one record would have two writers. Where no broker could be
+// asked the error is a retryable [fault.Error].
 func Check(ctx context.Context, cfg Config, apps []string, log *slog.Logger) error {
 	cl, err := cfg.client("topics", log)
 	if err != nil {
@@ -248,7 +254,11 @@ func describe(ctx context.Context, adm *kadm.Client, specs []TopicSpec) (map[str
 	}
 	details, err := adm.ListTopics(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("ask Kafka for its topics (is a broker reachable?): %w", err)
+		err = fmt.Errorf("ask Kafka for its topics (is a broker reachable?): %w", err)
+		if refused, ok := errors.AsType[*kerr.Error](err); ok && !refused.Retriable {
+			return nil, err
+		}
+		return nil, fault.Retry(CodeUnavailable, 0, err)
 	}
 	out := make(map[string]int, len(details))
 	for name, d := range details {

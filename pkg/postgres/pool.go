@@ -10,7 +10,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/fluxnex/fluxnex/pkg/fault"
 )
+
+// CodeUnavailable: the database could not be asked.
+const CodeUnavailable = "postgres_unavailable"
 
 const (
 	connectTimeout = 5 * time.Second
@@ -35,7 +40,8 @@ type DB struct {
 }
 
 // Open connects and asks for one answer, so that a wrong address or password
-// is seen at start and not at the first record.
+// is seen at start and not at the first record. Where the server is only away
+// the error is a retryable [fault.Error].
 func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -77,10 +83,16 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := db.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("postgres: no answer (is it running, and do address and password fit?): %w", err)
+	err := db.pool.Ping(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	away := Temporary(err)
+	err = fmt.Errorf("no answer (is it running, and do address and password fit?): %w", err)
+	if away {
+		return fault.Retry(CodeUnavailable, 0, err)
+	}
+	return fmt.Errorf("postgres: %w", err)
 }
 
 // Close ends all connections; running statements are waited for.

@@ -99,9 +99,22 @@ func TestNothingAckedIsMissingWhenTheBrokerGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusedInTime(t, p, "dead")
+	// Started meanwhile, a service waits for the broker; it does not end.
+	router := p.all["router"][0]
+	if err := router.victim().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := router.start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the router says what it waits for", func() (bool, string) {
+		status, body, err := get(router.admin + "/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "waits for") && strings.Contains(body, "broker"), fmt.Sprint(status, " ", body, err)
+	})
 	if err := broker.start(); err != nil {
 		t.Fatal(err)
 	}
+	router.ready(t)
 	seen := p.applied(t)
 	p.awaitApplied(t, seen+10)
 
