@@ -51,7 +51,7 @@ func splitAccounting(e gjson.Result, eventID string, d *integration.Delivery) bo
 	}
 	d.Events = append(d.Events, integration.Event{
 		LocalID: normalID(id.String()), EventID: eventID,
-		Format: formatAccounting, ContentType: typeJSON, Payload: []byte(e.Raw),
+		Format: formatAccounting, ContentType: typeJSON, Payload: bytesOf(e.Raw),
 	})
 	return true
 }

@@ -63,59 +63,72 @@ func FuzzObserve(f *testing.F) {
 func FuzzXMLBudget(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := newXMLScanner(string(body))
+		agrees(t, string(body), false)
+		agrees(t, string(body), true)
+	})
+}
+
+// agrees reads the tokens one by one, or the elements that hold one text at once.
+func agrees(t *testing.T, body string, leaves bool) {
+	t.Helper()
+	s, err := newXMLScanner(body)
+	if err != nil {
+		return
+	}
+	var ours []string
+	for {
+		kind, err := s.next()
 		if err != nil {
 			return
 		}
-		var ours []string
-		for {
-			kind, err := s.next()
+		if kind == xmlEOF {
+			break
+		}
+		switch kind {
+		case xmlStart:
+			ours = append(ours, "<"+s.name)
+			if !leaves {
+				continue
+			}
+			if text, ok := s.leaf(); ok {
+				ours = append(ours, text, ">"+s.name)
+			}
+		case xmlEnd:
+			ours = append(ours, ">"+s.name)
+		case xmlText:
+			text, err := s.decoded()
 			if err != nil {
-				return
+				t.Fatalf("a text is not readable: %v", err)
 			}
-			if kind == xmlEOF {
-				break
-			}
-			switch kind {
-			case xmlStart:
-				ours = append(ours, "<"+s.name)
-			case xmlEnd:
-				ours = append(ours, ">"+s.name)
-			case xmlText:
-				text, err := s.decoded()
-				if err != nil {
-					t.Fatalf("a text is not readable: %v", err)
-				}
-				ours = append(ours, text)
-			case xmlEOF:
-			}
-			if s.depth() > maxXMLDepth || s.elements > maxXMLElements {
-				t.Fatalf("over the budget: %d levels, %d elements", s.depth(), s.elements)
-			}
+			ours = append(ours, text)
+		case xmlEOF:
 		}
-		dec := xml.NewDecoder(strings.NewReader(s.doc))
-		var theirs []string
-		for {
-			tok, err := dec.RawToken()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("encoding/xml refuses what we take: %v\n%q", err, s.doc)
-			}
-			switch k := tok.(type) {
-			case xml.StartElement:
-				theirs = append(theirs, "<"+joined(k.Name))
-			case xml.EndElement:
-				theirs = append(theirs, ">"+joined(k.Name))
-			case xml.CharData:
-				theirs = append(theirs, string(k))
-			}
+		if s.depth() > maxXMLDepth || s.elements > maxXMLElements {
+			t.Fatalf("over the budget: %d levels, %d elements", s.depth(), s.elements)
 		}
-		if a, b := strings.Join(ours, ""), strings.Join(theirs, ""); a != b {
-			t.Fatalf("we read\n%q\nencoding/xml\n%q", a, b)
+	}
+	dec := xml.NewDecoder(strings.NewReader(s.doc))
+	var theirs []string
+	for {
+		tok, err := dec.RawToken()
+		if errors.Is(err, io.EOF) {
+			break
 		}
-	})
+		if err != nil {
+			t.Fatalf("encoding/xml refuses what we take: %v\n%q", err, s.doc)
+		}
+		switch k := tok.(type) {
+		case xml.StartElement:
+			theirs = append(theirs, "<"+joined(k.Name))
+		case xml.EndElement:
+			theirs = append(theirs, ">"+joined(k.Name))
+		case xml.CharData:
+			theirs = append(theirs, string(k))
+		}
+	}
+	if a, b := strings.Join(ours, ""), strings.Join(theirs, ""); a != b {
+		t.Fatalf("we read\n%q\nencoding/xml\n%q", a, b)
+	}
 }
 
 func joined(n xml.Name) string {

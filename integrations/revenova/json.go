@@ -46,6 +46,9 @@ type jsonChecker struct {
 	values int
 	// The names of the objects around pos, the innermost one's last.
 	names []seenName
+	// A bit for each hash of the document's names so far: most of them need not
+	// be searched for.
+	maybe [4]uint64
 }
 
 // seenName is a name by its hash and where it stands: hashes next to each other
@@ -150,11 +153,15 @@ const maxListed = 256
 // at outside had it before, in any case.
 func (c *jsonChecker) had(outside int, name string, at int) bool {
 	h := foldHash(name)
-	for _, seen := range c.names[outside:] {
-		if seen.hash == h && foldName(c.nameAt(seen)) == foldName(name) {
-			return true
+	word, bit := &c.maybe[h>>30], uint64(1)<<(h&63)
+	if *word&bit != 0 {
+		for _, seen := range c.names[outside:] {
+			if seen.hash == h && foldName(c.nameAt(seen)) == foldName(name) {
+				return true
+			}
 		}
 	}
+	*word |= bit
 	c.names = append(c.names, seenName{h, uint32(at)}) //nolint:gosec // a body is shorter than 4 GB
 	return false
 }
@@ -184,11 +191,8 @@ func had(many map[string]struct{}, name string) bool {
 // foldHash is equal for names that are equal when folded. It looks at both ends
 // of a name: in between, the names of an object differ least.
 func foldHash(name string) uint32 {
-	for i := range len(name) {
-		if name[i] >= utf8.RuneSelf {
-			name = foldName(name)
-			break
-		}
+	if !isASCII(name) {
+		name = foldName(name)
 	}
 	const lower, prime = 0x20 * eachByte, 0x9E3779B97F4A7C15
 	var head, tail uint64

@@ -48,7 +48,7 @@ func splitAny(body string) (integration.Delivery, error) {
 
 // unreadable keeps an item of a list that is no event we know.
 func unreadable(item gjson.Result) integration.Event {
-	return integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: []byte(withoutSession(item.Raw))}
+	return integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: bytesOf(withoutSession(item.Raw))}
 }
 
 // wrappedSOAP unwraps what an API gateway made of the request: the SOAP message
@@ -84,7 +84,7 @@ func splitObject(item gjson.Result, m members, d *integration.Delivery, depth in
 	if m.get("attributes").IsObject() && m.get("id").Exists() {
 		d.Events = append(d.Events, integration.Event{
 			LocalID: normalID(m.get("id").String()), Format: formatREST,
-			ContentType: typeJSON, Payload: []byte(item.Raw),
+			ContentType: typeJSON, Payload: bytesOf(item.Raw),
 		})
 		return true
 	}

@@ -19,7 +19,7 @@ func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 		d.Events = append(d.Events, integration.Event{
 			LocalID: normalID(m.squashed("objectid").String()),
 			EventID: m.squashed("messageid").String(),
-			Format:  formatOMJSON, ContentType: typeJSON, Payload: []byte(payload),
+			Format:  formatOMJSON, ContentType: typeJSON, Payload: bytesOf(payload),
 		})
 		return true
 	}
@@ -31,7 +31,7 @@ func splitOMJSON(root gjson.Result, m members, d *integration.Delivery) bool {
 	for _, n := range nodes {
 		var room [usualMembers]namedValue
 		in := membersInto(room[:0], n)
-		e := integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: []byte(in.without(n, isSessionName))}
+		e := integration.Event{Format: formatOMJSON, ContentType: typeJSON, Payload: bytesOf(in.without(n, isSessionName))}
 		if object, ok := onlyObject(in.get("sobject")); ok {
 			e.LocalID = normalID(scalar(member(object, "id")))
 			e.EventID = scalar(in.get("id"))

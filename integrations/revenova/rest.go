@@ -54,7 +54,7 @@ func splitCDC(event gjson.Result, id string, d *integration.Delivery) bool {
 	for _, r := range ids {
 		d.Events = append(d.Events, integration.Event{
 			LocalID: normalID(r.String()), EventID: id,
-			Format: formatCDC, ContentType: typeJSON, Payload: []byte(event.Raw),
+			Format: formatCDC, ContentType: typeJSON, Payload: bytesOf(event.Raw),
 		})
 	}
 	return true

@@ -1,6 +1,9 @@
 package revenova
 
-import "math/bits"
+import (
+	"math/bits"
+	"unicode/utf8"
+)
 
 // Eight bytes are looked at together: a webhook's body is read once on its way
 // in, by two scanners, and most of it is text in which nothing happens.
@@ -34,6 +37,56 @@ func plain(s string, i int) int {
 		}
 	}
 	return i - from
+}
+
+// plainText is the length of the part of s behind i in which an XML text neither
+// ends nor holds what is written in another way: a reference, a line end, or ]]>.
+func plainText(s string, i int) int {
+	from := i
+	for ; i+8 <= len(s); i += 8 {
+		x := eight(s, i)
+		if marks := equal(x, '<') | equal(x, '&') | equal(x, ']') | equal(x, '\r'); marks != 0 {
+			return i - from + bits.TrailingZeros64(marks)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c == '<' || c == '&' || c == ']' || c == '\r' {
+			break
+		}
+	}
+	return i - from
+}
+
+// plainXML is the length of the part of s that is ASCII and holds no control
+// character but white space, as far as whole words tell.
+func plainXML(s string) int {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := eight(s, i)
+		// Without a byte over 0x7F no sum here reaches the next byte.
+		control := ^(x + (0x80-' ')*eachByte)
+		space := ^(x + (0x80-'\n'-1)*eachByte) & (x + (0x80-'\t')*eachByte) // tab or line feed
+		space |= ^(x ^ '\r'*eachByte + 0x7F*eachByte)
+		if (x|control&^space)&highBits != 0 {
+			break
+		}
+	}
+	return i
+}
+
+func isASCII(s string) bool {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if eight(s, i)&highBits != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // oddXML is the index behind i of the first byte of s that may be no character

@@ -91,14 +91,17 @@ func splitNotifications(s *xmlScanner, d *integration.Delivery) error {
 	}
 }
 
-// usualNotification is room for one, with its namespaces.
-const usualNotification = 4 << 10
+// Room for one notification, with its namespaces, and for those alone.
+const (
+	usualNotification = 4 << 10
+	usualScope        = 256
+)
 
 // splitNotification reads one <Notification>, whose start tag is current.
 func splitNotification(s *xmlScanner) (integration.Event, error) {
 	e := integration.Event{Format: formatSOAP, ContentType: typeXML}
 	depth := s.depth() - 1
-	payload := make([]byte, 0, min(len(s.doc)-s.start, usualNotification))
+	payload := make([]byte, 0, min(len(s.doc)-s.start+usualScope, usualNotification))
 	payload = append(payload, s.doc[s.start:s.nameEnd]...)
 	payload = declareScope(payload, s)
 	from := s.nameEnd // of what is not yet in payload

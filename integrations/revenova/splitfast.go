@@ -31,7 +31,7 @@ func splitPlain(body string) (integration.Delivery, bool) {
 	if !ok || from == 0 || c.pos != len(body) {
 		return d, false
 	}
-	e.Payload = []byte(body[from:to])
+	e.Payload = bytesOf(body[from:to])
 	d.Events = []integration.Event{e}
 	return d, true
 }

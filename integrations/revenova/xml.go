@@ -3,7 +3,6 @@ package revenova
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -68,13 +67,19 @@ type xmlScanner struct {
 	rootSeen bool
 	closeNow bool // an empty element's end comes next
 	popTo    int  // bindings to drop before the next token; -1 = none
+
+	// Room for what nearly every message has of each.
+	attrRoom    [usualDepth]xmlAttr
+	openRoom    [usualDepth]xmlOpen
+	bindingRoom [usualDepth]xmlBinding
 }
 
 func newXMLScanner(doc string) (*xmlScanner, error) {
-	if !utf8.ValidString(doc) {
+	ascii := plainXML(doc)
+	if !utf8.ValidString(doc[ascii:]) {
 		return nil, fmt.Errorf("%w: not UTF-8; send the message as UTF-8", errXML)
 	}
-	for i := oddXML(doc, 0); i >= 0; i = oddXML(doc, i+1) {
+	for i := oddXML(doc, ascii); i >= 0; i = oddXML(doc, i+1) {
 		c := doc[i]
 		if c < 0x20 && !isXMLSpace(c) {
 			return nil, fmt.Errorf("%w: control character %#x at byte %d", errXML, c, i)
@@ -83,7 +88,8 @@ func newXMLScanner(doc string) (*xmlScanner, error) {
 			return nil, fmt.Errorf("%w: a character that XML does not allow", errXML)
 		}
 	}
-	s := &xmlScanner{doc: doc, popTo: -1, open: make([]xmlOpen, 0, usualDepth), bindings: make([]xmlBinding, 0, usualDepth), attrs: make([]xmlAttr, 0, usualDepth)}
+	s := &xmlScanner{doc: doc, popTo: -1}
+	s.attrs, s.open, s.bindings = s.attrRoom[:0], s.openRoom[:0], s.bindingRoom[:0]
 	// A byte order mark and blank lines before the prolog occur in the field.
 	s.doc = strings.TrimPrefix(s.doc, "\uFEFF")
 	s.doc = strings.TrimLeft(s.doc, " \t\r\n")
@@ -195,18 +201,21 @@ func (s *xmlScanner) next() (xmlKind, error) {
 }
 
 func (s *xmlScanner) readText() (xmlKind, error) {
-	i := strings.IndexByte(s.doc[s.pos:], '<')
-	if i < 0 {
-		i = len(s.doc) - s.pos
+	i := plainText(s.doc, s.pos)
+	plain := s.pos+i < len(s.doc) && s.doc[s.pos+i] == '<'
+	if !plain {
+		if i = strings.IndexByte(s.doc[s.pos:], '<'); i < 0 {
+			i = len(s.doc) - s.pos
+		}
 	}
 	t := s.doc[s.pos : s.pos+i]
 	if len(s.open) == 0 && strings.Trim(t, " \t\r\n") != "" {
 		return xmlEOF, s.fail("text outside of the root element")
 	}
-	if strings.IndexByte(t, ']') >= 0 && strings.Contains(t, "]]>") {
+	if !plain && strings.Contains(t, "]]>") {
 		return xmlEOF, s.fail("]]> in a text")
 	}
-	if strings.IndexByte(t, '&') >= 0 {
+	if !plain && strings.IndexByte(t, '&') >= 0 {
 		if _, err := unescapeXML(t); err != nil {
 			return xmlEOF, err
 		}
@@ -349,9 +358,9 @@ func (s *xmlScanner) readAttr() error {
 // space is the URI a prefix is bound to; ok is false where it is bound to
 // nothing. The default namespace is bound to "" unless the document says more.
 func (s *xmlScanner) space(prefix string) (uri string, ok bool) {
-	for _, v := range slices.Backward(s.bindings) {
-		if v.prefix == prefix {
-			return v.uri, true
+	for i := len(s.bindings) - 1; i >= 0; i-- {
+		if b := &s.bindings[i]; b.prefix == prefix {
+			return b.uri, true
 		}
 	}
 	return "", prefix == ""
@@ -381,8 +390,29 @@ func (s *xmlScanner) attr(uri, local string) (string, bool) {
 	return "", false
 }
 
+// leaf reads to the end of the element whose start tag is current if it holds
+// one text that is written as it is and nothing else, as nearly all do.
+func (s *xmlScanner) leaf() (text string, ok bool) {
+	if s.closeNow {
+		return "", false
+	}
+	end := s.pos + plainText(s.doc, s.pos)
+	tail, name := s.doc[end:], s.name
+	if len(tail) < len("</>")+len(name) || tail[:2] != "</" || tail[2:2+len(name)] != name || tail[2+len(name)] != '>' {
+		return "", false
+	}
+	text = s.doc[s.pos:end]
+	s.start, s.end = end, end+len("</>")+len(name)
+	s.pos = s.end
+	s.pop()
+	return text, true
+}
+
 // skip reads to the end of the element whose start tag is current.
 func (s *xmlScanner) skip() error {
+	if _, ok := s.leaf(); ok {
+		return nil
+	}
 	for depth := len(s.open) - 1; ; {
 		kind, err := s.next()
 		if err != nil {
@@ -397,6 +427,9 @@ func (s *xmlScanner) skip() error {
 // content reads the element whose start tag is current to its end and returns
 // its text, or its inner XML verbatim where it holds elements.
 func (s *xmlScanner) content() (string, error) {
+	if text, ok := s.leaf(); ok {
+		return text, nil
+	}
 	depth, from := len(s.open)-1, s.end
 	text, nested, parts := "", false, 0
 	for {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func isXMLSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+func isXMLSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r') }
 
 // nameLen is the length of the name that s begins with. Names of Salesforce are
 // ASCII; others are refused.
@@ -14,7 +14,7 @@ func nameLen(s string) int {
 	colon := false
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_':
+		case isNameStart(c):
 		case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.') && s[i-1] != ':':
 		case c == ':' && i > 0 && !colon && i+1 < len(s) && isNameStart(s[i+1]):
 			colon = true
@@ -26,13 +26,16 @@ func nameLen(s string) int {
 }
 
 func isNameStart(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+	letter := c | 0x20
+	return letter >= 'a' && letter <= 'z' || c == '_'
 }
 
 // splitName splits a name at its colon.
 func splitName(name string) (prefix, local string) {
-	if p, l, ok := strings.Cut(name, ":"); ok {
-		return p, l
+	for i := range len(name) { // prefixes are short
+		if name[i] == ':' {
+			return name[:i], name[i+1:]
+		}
 	}
 	return "", name
 }

@@ -48,6 +48,8 @@ type Webhook interface {
 	// Split understands only as much as it needs to find each event's record.
 	// An error means the whole body cannot be split: it is then stored whole.
 	// A part that has no readable record id is returned with an empty LocalID.
+	// What is returned may be parts of body: it is good for as long as body is,
+	// and nobody writes to it.
 	Split(format string, body []byte) (Delivery, error)
 	// Accepted and Failed are the bodies the sender expects.
 	Accepted(format string, gatewayIDs []string) Response
