@@ -91,10 +91,10 @@ func BenchmarkServe(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	var reader bytes.Reader
+	r := httptest.NewRequest(http.MethodPost, "/webhooks/revenova/envoylogistics", nil)
+	r.Body, r.ContentLength, r.Header = io.NopCloser(&reader), int64(len(body)), h
 	for b.Loop() {
 		reader.Reset(body)
-		r := httptest.NewRequest(http.MethodPost, "/webhooks/revenova/envoylogistics", nil)
-		r.Body, r.ContentLength, r.Header = io.NopCloser(&reader), int64(len(body)), h
 		w := &nowhere{http.Header{}}
 		handler.ServeHTTP(w, r)
 	}
