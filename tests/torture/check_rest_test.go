@@ -88,6 +88,16 @@ func TestCheckCatchesInARunOfDocuments(t *testing.T) {
 			})
 			ev.Ledger[i], ev.Ledger[i-1] = ev.Ledger[i-1], ev.Ledger[i]
 		}},
+		"an older state in a changelog after a newer one": {"I2", torture.WroteBack, "edit r1", func(_ *testing.T, ev *torture.Evidence) {
+			for k := range ev.Views[2].Want {
+				ev.Views[2].Astray = append(ev.Views[2].Astray, torture.Astray{Key: k, Says: "revision 1.4 after 1.5"})
+			}
+		}},
+		"a batch that a stage wrote twice": {"I4", torture.WroteTwice, "edit r1", func(_ *testing.T, ev *torture.Evidence) {
+			for k := range ev.Views[2].Want {
+				ev.Views[2].Astray = append(ev.Views[2].Astray, torture.Astray{Key: k, Twice: true, Says: "revision 1.5 after 1.5"})
+			}
+		}},
 		"an invoice of a load that nobody has": {"I3", torture.Invented, "nowhere", func(t *testing.T, ev *torture.Evidence) {
 			i := one(t, ev.Plan, ev.Plan.Orphan)
 			r := &ev.Plan.Records[i]

@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
-// The ways in which a view can differ from its topic (I7).
+// The ways in which a view can differ from its topic (I7), and the topic be
+// wrong itself.
 const (
 	ViewLacks  Kind = "view lacks a record"
 	ViewDiffer Kind = "view shows another state"
 	ViewGhost  Kind = "view has a record that its topic has not"
 	ViewUnread Kind = "view not ready"
+
+	WroteBack  Kind = "an older state written after a newer one" // I2
+	WroteTwice Kind = "one state written twice"                  // I4
 )
 
 // View is one partition of a view beside the fold of its compacted topic, both
@@ -24,16 +28,38 @@ type View struct {
 	Loose bool
 	Have  map[string]string
 	Want  map[string]string
+	// Astray are what is written into the topic out of turn: who reads it mends
+	// most of it by the revision, so the destinations hardly show it.
+	Astray []Astray
+	States int // in the topic
+}
+
+// Astray is a committed state whose revision is not greater than that of its
+// record's state before: a stage writes each revision once, in order.
+type Astray struct {
+	Key    string
+	Offset int64
+	Twice  bool   // the same revision again
+	Says   string // both revisions
 }
 
 // Uses stands between a child and its parent in the names of dependents.
 const Uses = " uses "
 
-// views judges I7: what is in Redis is what the changelog says.
+// views judges I7: what is in Redis is what the changelog says. The changelog
+// itself counts for I2 and I4.
 func (c *checker) views() {
 	for i := range c.ev.Views {
 		v := &c.ev.Views[i]
 		place := fmt.Sprintf("%s partition %d", v.Name, v.Partition)
+		c.report.States += v.States
+		for _, a := range v.Astray {
+			kind := WroteBack
+			if a.Twice {
+				kind = WroteTwice
+			}
+			c.failAt(kind, a.Key, fmt.Sprintf("%s offset %d: %s, %s", place, a.Offset, a.Key, a.Says))
+		}
 		if len(v.Want) > 0 && !v.Ready {
 			c.fail(ViewUnread, key{}, place)
 			continue

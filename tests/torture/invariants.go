@@ -8,7 +8,7 @@ import (
 // brokenBy says which invariant of reliability.md §3 a kind of violation breaks.
 var brokenBy = map[Kind]string{
 	NothingSeen: "I1", NotAcked: "I1", Lost: "I1", Stale: "I1", Torn: "I1", NotDeleted: "I1", Deleted: "I1", Misbilled: "I1",
-	Reordered: "I2", Invented: "I3", Unattributed: "I3", Repeated: "I4", Duplicated: "I4", WrongTenant: "I5",
+	Reordered: "I2", WroteBack: "I2", Invented: "I3", Unattributed: "I3", Repeated: "I4", Duplicated: "I4", WroteTwice: "I4", WrongTenant: "I5",
 	StillWaiting: "I6", Silent: "I6", ToldTwice: "I6", FalseAlarm: "I6",
 	ViewLacks: "I7", ViewDiffer: "I7", ViewGhost: "I7", ViewUnread: "I7",
 	DeadSilent: "I12", DeadTwice: "I12", DeadFalse: "I12", TokenReused: "I13", TokenStale: "I13", Gap: "I14", Trimmed: "I14",
@@ -35,9 +35,9 @@ func (c *checker) judged() []Invariant {
 	desk := c.ev.Desk
 	return []Invariant{
 		{"I1", "every record's end is the model's", fmt.Sprintf("%d records, %d of them customers nobody told of", r.Records, r.Fetched), ""},
-		{"I2", "applied states of a record never go back", fmt.Sprintf("%d writes; %d inversions at HubSpot healed within a minute", r.Writes, r.Healed), ""},
+		{"I2", "applied states of a record never go back", fmt.Sprintf("%d writes and %d states in changelogs; %d inversions at HubSpot healed within a minute", r.Writes, r.States, r.Healed), ""},
 		{"I3", "every write is a state that was sent", fmt.Sprintf("%d writes", r.Writes), ""},
-		{"I4", "one object a record, and no state is written again", fmt.Sprintf("%d objects", r.Objects), ""},
+		{"I4", "one object a record, and no state is written again", fmt.Sprintf("%d objects, %d states in changelogs", r.Objects, r.States), ""},
 		{"I5", "every write is in its own tenant's account", fmt.Sprintf("%d writes", r.Writes), ""},
 		{
 			"I6", "nothing waits for ever: arrived, or failed with one notification", fmt.Sprintf("%d invoices that can never arrive; stages told of %d problems", r.Orphans, r.Told),

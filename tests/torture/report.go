@@ -33,6 +33,7 @@ type Report struct {
 	Told      int   // problems that stages told of
 	Revoked   int   // credentials that were made invalid
 	Viewed    int   // records compared in views
+	States    int   // in the changelogs of the views
 	Refreshes int   // of tokens
 	Grace     int   // refreshes that were asked for once more with the token before
 	Offsets   int64 // in all topics

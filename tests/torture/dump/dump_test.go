@@ -1,6 +1,7 @@
 package dump_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -81,8 +82,20 @@ func TestViewsBesideTheirTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Produce(topics.Canonical(), kafka.Message{Key: []byte(child.Key()), Value: value})
-	c.Produce(topics.Replica(), message("envoy/revenova:a", "old"), message("envoy/revenova:a", "new"), message("envoy/revenova:b", "only"))
-	c.OpenTransaction("one", 10*time.Second, topics.Replica(), message("envoy/revenova:a", "aborted"))(false)
+	// Of the record a, revision 5 is written twice, and 4 after it, which a
+	// transaction that was aborted had written before.
+	state := func(id string, offset int64) kafka.Message {
+		r := record.Replica{TenantID: "envoy", RecordID: record.ID("revenova:" + id), Revision: record.Revision{Generation: 1, Offset: offset}}
+		value, err := codecs.Replica.Append(nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kafka.Message{Key: []byte(r.Key()), Value: value}
+	}
+	newest := state("a", 6)
+	c.Produce(topics.Replica(), state("a", 3))
+	c.OpenTransaction("one", 10*time.Second, topics.Replica(), state("a", 4))(false)
+	c.Produce(topics.Replica(), state("a", 5), state("a", 5), state("a", 4), newest, state("b", 6))
 
 	db, err := redis.Open(redis.Config{URL: secret.Secret(address), Prefix: c.Config.Prefix}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -93,7 +106,7 @@ func TestViewsBesideTheirTopics(t *testing.T) {
 	partition := kafka.Partition([]byte(key), 2)
 	if _, err := db.Views().Apply(t.Context(), []redis.Batch{{
 		ID: redis.ViewID{View: "replica", TopicID: "id", Partition: partition}, From: redis.NoCheckpoint, To: 2,
-		Entries: []redis.Entry{{Key: key, Value: []byte("new"), Offset: 1}},
+		Entries: []redis.Entry{{Key: key, Value: newest.Value, Offset: 1}},
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +118,13 @@ func TestViewsBesideTheirTopics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same, lacking, ready := 0, 0, 0
+	same, lacking, ready, states := 0, 0, 0, 0
+	var astray []string
 	for _, v := range views {
+		states += v.States
+		for _, a := range v.Astray {
+			astray = append(astray, fmt.Sprint(a.Key, " ", a.Says, " ", a.Twice))
+		}
 		if v.Ready && v.Name == "replica" {
 			ready++
 		}
@@ -125,5 +143,8 @@ func TestViewsBesideTheirTopics(t *testing.T) {
 	// record were never applied.
 	if same != 2 || lacking != 2 || ready != 1 {
 		t.Errorf("%d agree, %d are lacking, %d replica views are ready; want 2, 2, 1: %+v", same, lacking, ready, views)
+	}
+	if want := []string{key + " revision 1.5 after 1.5 true", key + " revision 1.4 after 1.5 false"}; !slices.Equal(astray, want) || states != 7 {
+		t.Errorf("%d states, astray are %q; want 7, and %q", states, astray, want)
 	}
 }

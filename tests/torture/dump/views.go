@@ -62,24 +62,45 @@ func (in Installation) Views(ctx context.Context) ([]torture.View, error) {
 	return append(out, uses), nil
 }
 
-// fold reads what a view must hold, and the last word on who uses whom.
+// fold reads what a view must hold, what is written out of turn, and the last
+// word on who uses whom.
 func (in Installation) fold(ctx context.Context, name, topic string, uses *torture.View) ([]torture.View, error) {
 	var views []torture.View
 	last := map[string][]byte{}
+	newest := map[string]record.Revision{}
+	var wrong error
 	parts, err := read(ctx, in.Brokers, topic, true, func(r *kgo.Record) {
 		for int(r.Partition) >= len(views) {
 			views = append(views, torture.View{Name: name, Partition: int32(len(views)), Have: map[string]string{}, Want: map[string]string{}})
 		}
+		v := &views[r.Partition]
 		if len(r.Value) == 0 { // the erasure of a tenant
-			delete(views[r.Partition].Want, string(r.Key))
+			delete(v.Want, string(r.Key))
 			delete(last, string(r.Key))
+			delete(newest, string(r.Key))
 			return
 		}
-		views[r.Partition].Want[string(r.Key)] = digest(r.Value)
+		v.Want[string(r.Key)] = digest(r.Value)
+		v.States++
+		revision, err := in.revision(ctx, name, r.Value)
+		if err != nil {
+			wrong = fmt.Errorf("%s at %d:%d: %w", topic, r.Partition, r.Offset, err)
+			return
+		}
+		before, known := newest[string(r.Key)]
+		switch order := revision.Compare(before); {
+		case known && order <= 0:
+			v.Astray = append(v.Astray, torture.Astray{Key: string(r.Key), Offset: r.Offset, Twice: order == 0, Says: fmt.Sprintf("revision %s after %s", revision, before)})
+		default:
+			newest[string(r.Key)] = revision
+		}
 		if name == "canonical" {
 			last[string(r.Key)] = r.Value
 		}
 	})
+	if err == nil {
+		err = wrong
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +117,21 @@ func (in Installation) fold(ctx context.Context, name, topic string, uses *tortu
 		}
 	}
 	return views, nil
+}
+
+func (in Installation) revision(ctx context.Context, name string, value []byte) (record.Revision, error) {
+	if name == "canonical" {
+		c, err := in.Codecs.Canonical.Decode(ctx, value)
+		if err != nil {
+			return record.Revision{}, err
+		}
+		return c.Revision, nil
+	}
+	r, err := in.Codecs.Replica.Decode(ctx, value)
+	if err != nil {
+		return record.Revision{}, err
+	}
+	return r.Revision, nil
 }
 
 // have reads the hashes {view:NAME:TOPIC:PARTITION}. Where there are several of
