@@ -74,7 +74,7 @@ func patiently[T any](ctx context.Context, p *process, open func() (T, error)) (
 			return opened, err
 		}
 		p.probes.Add(p.name, func() error { return fmt.Errorf("waits for what it needs: %w", err) })
-		p.log.WarnContext(ctx, "waiting for what the service needs", slog.Duration("again_in", wait), slog.String("error", err.Error()))
+		p.log.WarnContext(ctx, "waiting for what the service needs", slog.String("again_in", wait.String()), slog.String("error", err.Error()))
 		select {
 		case <-ctx.Done():
 			return opened, ctx.Err()
