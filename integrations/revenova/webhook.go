@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"unsafe"
 
@@ -78,7 +77,7 @@ func (webhook) Accepted(format string, gatewayIDs []string) integration.Response
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = strconv.AppendQuote(body, id) // of letters, digits and dashes, in which it is JSON
+		body = append(append(append(body, '"'), id...), '"') // of letters, digits and dashes: nothing is to be escaped
 	}
 	return integration.Response{ContentType: typeJSON, Body: append(body, "]}"...)}
 }

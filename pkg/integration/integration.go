@@ -51,7 +51,8 @@ type Webhook interface {
 	// What is returned may be parts of body: it is good for as long as body is,
 	// and nobody writes to it.
 	Split(format string, body []byte) (Delivery, error)
-	// Accepted and Failed are the bodies the sender expects.
+	// Accepted and Failed are the bodies the sender expects. The ids are letters,
+	// digits and dashes; the slice is not kept.
 	Accepted(format string, gatewayIDs []string) Response
 	Failed(format string, message string) Response
 }

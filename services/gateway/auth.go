@@ -17,9 +17,11 @@ import (
 // a wrong secret from a missing one.
 var errUnauthenticated = errors.New("unauthenticated")
 
-// Headers of the Standard Webhooks specification, in the case in which they are
-// looked up.
+// Headers in the case in which the server keeps them; those of the Standard
+// Webhooks specification last.
 const (
+	headerType      = "Content-Type"
+	headerEncoding  = "Content-Encoding"
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 	headerSignature = "Webhook-Signature"
@@ -73,8 +75,8 @@ func (e *endpoint) bySecret(presented string) ([]*sender, error) {
 // bySignature computes the signature under every key even where the headers
 // alone would do to refuse, so that all refusals take equally long.
 func (g *Gateway) bySignature(ctx context.Context, e *endpoint, h http.Header, body []byte) ([]*sender, error) {
-	id, presented := h.Get(headerID), h.Get(headerSignature)
-	seconds, err := strconv.ParseInt(h.Get(headerTimestamp), 10, 64)
+	id, presented := first(h, headerID), first(h, headerSignature)
+	seconds, err := strconv.ParseInt(first(h, headerTimestamp), 10, 64)
 	age := g.deps.Now().Sub(time.Unix(seconds, 0))
 	fit := err == nil && id != "" && age <= signatureTolerance && age >= -signatureTolerance
 

@@ -89,7 +89,7 @@ type memoryInbox struct {
 func (m *memoryInbox) Start(ctx context.Context, events []record.GatewayEvent, headers []kafka.Header, done func(error)) {
 	kept := slices.Clone(events)
 	for i := range kept {
-		kept[i].Payload = slices.Clone(kept[i].Payload) // the caller's again when Start returns
+		kept[i].Payload, kept[i].Headers = slices.Clone(kept[i].Payload), slices.Clone(kept[i].Headers) // the caller's again when Start returns
 	}
 	go func() { done(m.keep(ctx, kept, headers)) }()
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -22,30 +21,6 @@ var (
 // maxGzipRatio: what inflates more is made to harm. Real XML reaches about 20.
 const maxGzipRatio = 100
 
-// bodyPool keeps the memory of usual bodies: nothing of a body is needed when its
-// events are encoded.
-type bodyPool struct{ pool sync.Pool }
-
-const (
-	usualBody   = 4 << 10
-	largestKept = 64 << 10
-)
-
-func (p *bodyPool) get() *[]byte {
-	if room, ok := p.pool.Get().(*[]byte); ok {
-		return room
-	}
-	room := make([]byte, 0, usualBody)
-	return &room
-}
-
-func (p *bodyPool) put(room *[]byte) {
-	if cap(*room) <= largestKept {
-		*room = (*room)[:0]
-		p.pool.Put(room)
-	}
-}
-
 // readBody returns the inflated body of at most limit bytes, in room if it has
 // enough. An announced length over the limit is refused without reading a byte.
 func readBody(w http.ResponseWriter, r *http.Request, room []byte, limit int64, within time.Duration) ([]byte, error) {
@@ -55,7 +30,7 @@ func readBody(w http.ResponseWriter, r *http.Request, room []byte, limit int64, 
 	// The wall clock, not the injected one: it is a socket's deadline. A
 	// recorder in a test has none to set.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within))
-	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
+	encoding := strings.ToLower(strings.TrimSpace(first(r.Header, headerEncoding)))
 	switch encoding {
 	case "", "identity":
 		return readAtMost(r.Body, room, limit, r.ContentLength)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type hook struct {
 	tenant     record.TenantID
 	receivedAt time.Time
 	header     http.Header
-	body       []byte
+	room       *room // the body is there
 }
 
 // split asks the integration for the record events. Bytes that it cannot
@@ -38,30 +39,30 @@ func split(w integration.Webhook, format string, body []byte) (d integration.Del
 	return w.Split(format, body)
 }
 
-// events turns a split body into what is stored, in its order; unsplit counts
-// those whose record is unknown.
-func (h *hook) events(d integration.Delivery, splitErr error) (events []record.GatewayEvent, unsplit int) {
-	headers := selectHeaders(h.header)
+// events turns a split body into what is stored, in its order and in the room's
+// events; unsplit counts those whose record is unknown.
+func (h *hook) events(d integration.Delivery, splitErr error) (unsplit int) {
+	h.room.headers = selectHeaders(h.room.headers, h.header)
 	if splitErr != nil {
 		body := d.Sanitized
 		if body == nil {
-			body = h.body
+			body = h.room.body
 		}
-		e := h.event(h.newID(), integration.Event{ContentType: h.header.Get("Content-Type"), Payload: body}, headers)
-		e.Detail = splitErr.Error()
-		return []record.GatewayEvent{e}, 1
+		h.add(h.newID(), integration.Event{ContentType: first(h.header, headerType), Payload: body})
+		h.room.events[0].Detail = splitErr.Error()
+		return 1
 	}
-	events = make([]record.GatewayEvent, 0, len(d.Events))
+	h.room.events = slices.Grow(h.room.events, len(d.Events))
 	for i, part := range d.Events {
 		if part.LocalID == "" {
 			unsplit++
 		}
-		events = append(events, h.event(h.gatewayID(part, i), part, headers))
+		h.add(h.gatewayID(part, i), part)
 	}
-	return events, unsplit
+	return unsplit
 }
 
-func (h *hook) event(gatewayID string, part integration.Event, headers []record.Header) record.GatewayEvent {
+func (h *hook) add(gatewayID string, part integration.Event) {
 	e := record.GatewayEvent{
 		TenantID:    h.tenant,
 		SourceApp:   h.source,
@@ -71,7 +72,7 @@ func (h *hook) event(gatewayID string, part integration.Event, headers []record.
 		ReceivedAt:  h.receivedAt,
 		Format:      part.Format,
 		ContentType: part.ContentType,
-		Headers:     headers,
+		Headers:     h.room.headers,
 		Outcome:     record.OutcomePayload,
 		Payload:     part.Payload,
 	}
@@ -79,7 +80,7 @@ func (h *hook) event(gatewayID string, part integration.Event, headers []record.
 		e.RecordID = record.NewID(h.source, "unsplit:"+gatewayID)
 		e.Format = ""
 	}
-	return e
+	h.room.events = append(h.room.events, e)
 }
 
 // gatewayID is derived from the sender's own id of the event where there is
@@ -87,7 +88,7 @@ func (h *hook) event(gatewayID string, part integration.Event, headers []record.
 func (h *hook) gatewayID(part integration.Event, index int) string {
 	id := part.EventID
 	if id == "" {
-		if id = h.header.Get(headerID); id == "" {
+		if id = first(h.header, headerID); id == "" {
 			return h.newID()
 		}
 		id += "#" + strconv.Itoa(index)
@@ -114,10 +115,15 @@ func (h *hook) newID() string {
 
 // selectHeaders names what is kept with each event; nothing else of a request
 // is, so no credential and no cookie can be.
-func selectHeaders(h http.Header) []record.Header {
-	var out []record.Header
-	for _, name := range [...]string{"User-Agent", "Soapaction", headerID, headerTimestamp, "X-Request-Id"} {
-		values := h[name]
+func selectHeaders(out []record.Header, h http.Header) []record.Header {
+	for _, kept := range [storedHeaders]struct{ name, as string }{
+		{"User-Agent", "user-agent"},
+		{"Soapaction", "soapaction"},
+		{headerID, "webhook-id"},
+		{headerTimestamp, "webhook-timestamp"},
+		{"X-Request-Id", "x-request-id"},
+	} {
+		values := h[kept.name]
 		if len(values) == 0 {
 			continue
 		}
@@ -125,7 +131,15 @@ func selectHeaders(h http.Header) []record.Header {
 		if len(value) > maxStoredHeader {
 			value = value[:maxStoredHeader]
 		}
-		out = append(out, record.Header{Name: strings.ToLower(name), Value: strings.ToValidUTF8(value, "\uFFFD")})
+		out = append(out, record.Header{Name: kept.as, Value: strings.ToValidUTF8(value, "\uFFFD")})
 	}
 	return out
+}
+
+// first is Header.Get of a name in the case in which the server keeps it.
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -78,7 +78,7 @@ type Gateway struct {
 	shares  *shares
 	keys    *keyCache
 	dir     atomic.Pointer[directory]
-	bodies  bodyPool
+	rooms   roomPool
 }
 
 // New checks that everything is there; it opens nothing.

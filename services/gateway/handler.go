@@ -54,9 +54,9 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 	}
 	o.tenant = e.tenant.ID
 
-	room := g.bodies.get()
-	defer func() { g.bodies.put(room) }()
-	body, err := readBody(w, r, *room, e.bodyBytes, g.cfg.BodyWithin)
+	room := g.rooms.get()
+	defer g.rooms.put(room)
+	body, err := readBody(w, r, room.body, e.bodyBytes, g.cfg.BodyWithin)
 	if err != nil {
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 		switch {
@@ -69,7 +69,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 		}
 		return refused(badBody())
 	}
-	o.bytes, *room = len(body), body
+	o.bytes, room.body = len(body), body
 
 	// From here on the sender waits for us: this timer is the only limit, and
 	// a sender that hangs up cancels nothing.
@@ -77,7 +77,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 	ctx := context.WithoutCancel(r.Context())
 
 	webhook := g.deps.Webhooks[source]
-	format, scheme := webhook.Detect(r.Header.Get("Content-Type"), body)
+	format, scheme := webhook.Detect(first(r.Header, headerType), body)
 	o.format = format
 	failed := func(reason string, err error) outcome {
 		o.code, o.reason, o.err = http.StatusInternalServerError, reason, err
@@ -102,28 +102,28 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 			return refused(unauthenticated())
 		}
 	}
-	h := hook{source: source, tenant: e.tenant.ID, receivedAt: now, header: r.Header, body: body}
-	events, unsplit := h.events(delivery, splitErr)
+	h := hook{source: source, tenant: e.tenant.ID, receivedAt: now, header: r.Header, room: room}
+	unsplit := h.events(delivery, splitErr)
+	events := room.events
 	headers, traceID := traceHeaders(r.Header)
 	o.traceID, o.events = traceID, len(events)
 
-	if err := g.send(ctx, answerBy, events, headers); err != nil {
+	if err := g.send(ctx, answerBy, room, headers); err != nil {
 		return failed("not_persisted", err)
 	}
 	failpoint.Hit("gateway-persisted")
-	ids := make([]string, len(events))
 	for i := range events {
-		ids[i] = events[i].GatewayID
+		room.ids = append(room.ids, events[i].GatewayID)
 	}
-	if len(ids) > 0 {
-		o.first = ids[0]
+	if len(room.ids) > 0 {
+		o.first = room.ids[0]
 	}
 	g.metrics.source(source).events().Add(float64(len(events) - unsplit))
 	if unsplit > 0 {
 		o.reason = "unsplit"
 		g.metrics.unsplit.WithLabelValues(source).Add(float64(unsplit))
 	}
-	accepted := webhook.Accepted(format, ids)
+	accepted := webhook.Accepted(format, room.ids)
 	o.code = acceptedStatus(accepted)
 	answer(w, o.code, accepted)
 	return o
@@ -131,18 +131,19 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 
 // send waits for the acknowledgements, but never beyond the deadline: whatever
 // the inbox does then, it does without the sender.
-func (g *Gateway) send(ctx context.Context, answerBy time.Time, events []record.GatewayEvent, headers []kafka.Header) error {
-	if len(events) == 0 {
+func (g *Gateway) send(ctx context.Context, answerBy time.Time, r *room, headers []kafka.Header) error {
+	if len(r.events) == 0 {
 		return nil
 	}
+	// A channel of its own: an answer that comes late must be nobody else's.
 	done := make(chan error, 1)
-	g.deps.Inbox.Start(ctx, events, headers, func(err error) { done <- err })
-	timer := time.NewTimer(time.Until(answerBy))
-	defer timer.Stop()
+	g.deps.Inbox.Start(ctx, r.events, headers, func(err error) { done <- err })
+	r.timer.Reset(time.Until(answerBy))
+	defer r.timer.Stop()
 	select {
 	case err := <-done:
 		return err
-	case <-timer.C:
+	case <-r.timer.C:
 		return fmt.Errorf("no acknowledgement within %s", g.cfg.AnswerWithin)
 	}
 }

@@ -24,7 +24,7 @@ func traceHeaders(h http.Header) (headers []kafka.Header, traceID string) {
 	_, _ = rand.Read(random[:]) // never fails
 	own := make([]byte, 0, len("00-")+traceIDLength+len("-")+spanIDLength+len("-01"))
 	own = append(own, "00-"...)
-	trace, flags, ok := parseTraceParent(h.Get("Traceparent"))
+	trace, flags, ok := parseTraceParent(first(h, "Traceparent"))
 	if ok {
 		own = append(own, trace...)
 	} else {
@@ -34,7 +34,7 @@ func traceHeaders(h http.Header) (headers []kafka.Header, traceID string) {
 	own = hex.AppendEncode(append(own, '-'), random[:8])
 	own = append(append(own, '-'), flags...)
 	headers = append(headers, kafka.Header{Key: traceParent, Value: own})
-	if state := h.Get("Tracestate"); ok && state != "" && len(state) <= maxTraceState {
+	if state := first(h, "Tracestate"); ok && state != "" && len(state) <= maxTraceState {
 		headers = append(headers, kafka.Header{Key: traceState, Value: []byte(state)})
 	}
 	return headers, trace
