@@ -95,17 +95,23 @@ func (b *Inbox) Start(ctx context.Context, events []record.GatewayEvent, headers
 
 func (b *Inbox) records(events []record.GatewayEvent, headers []Header) ([]*kgo.Record, error) {
 	out := make([]*kgo.Record, len(events))
+	shared := kgoHeaders(headers)
 	for i := range events {
 		e := &events[i]
-		value, err := b.encode(make([]byte, 0, len(e.Payload)+512), e)
+		key := e.Key()
+		value, err := b.encode(make([]byte, 0, len(e.Payload)+usualRest+len(key)), e)
 		if err != nil {
 			return nil, fmt.Errorf("encode gateway event %s: %w", e.GatewayID, err)
 		}
-		m := Message{Topic: b.topic, Key: []byte(e.Key()), Value: value, Headers: headers}
-		out[i] = m.kgo()
+		n := len(value)
+		both := append(value, key...) // the key lies behind the value: one piece of memory for both
+		out[i] = &kgo.Record{Topic: b.topic, Key: both[n:], Value: both[:n:n], Headers: shared}
 	}
 	return out, nil
 }
+
+// usualRest is room for all of an event but its payload.
+const usualRest = 512
 
 // Close gives up what is still buffered.
 func (b *Inbox) Close() { b.cl.Close() }

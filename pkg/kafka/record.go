@@ -42,14 +42,18 @@ type Message struct {
 }
 
 func (m *Message) kgo() *kgo.Record {
-	r := &kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value}
-	if len(m.Headers) > 0 {
-		r.Headers = make([]kgo.RecordHeader, len(m.Headers))
-		for i, h := range m.Headers {
-			r.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
-		}
+	return &kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: kgoHeaders(m.Headers)}
+}
+
+func kgoHeaders(headers []Header) []kgo.RecordHeader {
+	if len(headers) == 0 {
+		return nil
 	}
-	return r
+	out := make([]kgo.RecordHeader, len(headers))
+	for i, h := range headers {
+		out[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+	}
+	return out
 }
 
 func fromKgo(r *kgo.Record) Record {
