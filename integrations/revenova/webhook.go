@@ -69,7 +69,7 @@ const (
 // hours what is answered in any other way.
 func (webhook) Accepted(format string, gatewayIDs []string) integration.Response {
 	if format == formatSOAP {
-		return integration.Response{ContentType: typeXML, Body: []byte(soapAck)}
+		return integration.Response{ContentType: typeXML, Body: bytesOf(soapAck)}
 	}
 	const usualID = 48
 	body := append(make([]byte, 0, usualID*(1+len(gatewayIDs))), `{"gateway_ids":[`...)

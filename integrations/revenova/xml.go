@@ -14,7 +14,8 @@ const (
 	maxXMLElements   = 50_000
 	maxXMLAttributes = 256
 
-	usualDepth = 8 // of a message and, as it happens, its namespaces
+	usualDepth  = 8 // of a message and, as it happens, its namespaces
+	usualProlog = ` version="1.0" encoding="UTF-8"`
 )
 
 // errXML is wrapped by every reason for which a document is refused.
@@ -107,6 +108,9 @@ func newXMLScanner(doc string) (*xmlScanner, error) {
 }
 
 func checkEncoding(prolog string) error {
+	if prolog == usualProlog {
+		return nil
+	}
 	_, after, ok := strings.Cut(prolog, "encoding")
 	if !ok {
 		return nil

@@ -47,7 +47,11 @@ func presentedSecret(r *http.Request) string {
 	if _, password, ok := r.BasicAuth(); ok {
 		return password
 	}
-	if r.URL.RawQuery == "" {
+	query := r.URL.RawQuery
+	if key, ok := strings.CutPrefix(query, "key="); ok && !strings.ContainsAny(key, "&;%+") {
+		return key // as nearly always: nothing else beside it, nothing escaped
+	}
+	if query == "" {
 		return ""
 	}
 	return r.URL.Query().Get("key")
