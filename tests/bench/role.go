@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ func runRole(ctx context.Context, out io.Writer, args []string) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	runtime.MemProfileRate = 0 // as the product sets it
 	set := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	brokers := set.String("brokers", "", "")
 	from := set.String("from", "", "")
