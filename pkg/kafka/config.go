@@ -28,8 +28,12 @@ const (
 	// produce with CONCURRENT_TRANSACTIONS and the client waits for metadata.
 	metadataMinAge = 50 * time.Millisecond
 
+	// metadataMaxAge bounds how long a client goes on asking a broker that the
+	// others have given up: only metadata tells.
+	metadataMaxAge = time.Second
+
 	dialTimeout            = 2 * time.Second
-	requestTimeoutOverhead = 3 * time.Second
+	requestTimeoutOverhead = 2 * time.Second
 	produceRequestTimeout  = 2 * time.Second
 
 	defaultReplication = 1
@@ -174,24 +178,28 @@ func (c Config) options(role string, log *slog.Logger) ([]kgo.Opt, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...),
-		kgo.ClientID("fluxnex-" + role),
-		kgo.MetadataMinAge(metadataMinAge),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.DialTimeout(dialTimeout),
-		kgo.RequestTimeoutOverhead(requestTimeoutOverhead),
-		kgo.ProduceRequestTimeout(produceRequestTimeout),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.WithLogger(&clientLog{log}),
-	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	brokers := &silence{dial: dialer.DialContext, until: map[string]time.Time{}}
 	if c.TLS.Enabled {
 		t, err := c.TLS.config()
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, kgo.DialTLSConfig(t))
+		brokers.dial = (&tls.Dialer{NetDialer: dialer, Config: t}).DialContext
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID("fluxnex-" + role),
+		kgo.MetadataMinAge(metadataMinAge),
+		kgo.MetadataMaxAge(metadataMaxAge),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RequestTimeoutOverhead(requestTimeoutOverhead),
+		kgo.ProduceRequestTimeout(produceRequestTimeout),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.WithLogger(&clientLog{log}),
+		kgo.Dialer(brokers.Dial),
+		kgo.WithHooks(brokers),
 	}
 	if m := c.SASL.mechanism(); m != nil {
 		opts = append(opts, kgo.SASL(m))
