@@ -126,7 +126,9 @@ func onlyObject(v gjson.Result) (gjson.Result, bool) {
 // scalar is the text of an element.
 func scalar(v gjson.Result) string { return fieldOf("", v).Value }
 
-func isSessionName(local string) bool { return squash(local) == "sessionid" }
+func isSessionName(local string) bool {
+	return local != "" && (local[0]|0x20 == 's' || local[0] == '_') && squash(local) == "sessionid"
+}
 
 // isFlat recognises {type, object_id, message_id, <fields>}.
 func isFlat(m members) bool {

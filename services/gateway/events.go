@@ -86,17 +86,19 @@ func (h *hook) add(gatewayID string, part integration.Event) {
 // gatewayID is derived from the sender's own id of the event where there is
 // one: a repeated event is recognised by its gateway id.
 func (h *hook) gatewayID(part integration.Event, index int) string {
-	id := part.EventID
-	if id == "" {
-		if id = first(h.header, headerID); id == "" {
-			return h.newID()
-		}
-		id += "#" + strconv.Itoa(index)
-	}
 	var room [256]byte
 	text := append(append(room[:0], h.tenant...), 0)
 	text = append(append(text, h.source...), 0)
-	text = append(append(text, id...), 0)
+	if part.EventID != "" {
+		text = append(text, part.EventID...)
+	} else {
+		id := first(h.header, headerID)
+		if id == "" {
+			return h.newID()
+		}
+		text = strconv.AppendInt(append(append(text, id...), '#'), int64(index), 10)
+	}
+	text = append(text, 0)
 	sum := sha256.Sum256(text)
 	u := uuid.UUID(sum[:16])
 	u[6] = u[6]&0x0f | 0x80 // version 8: derived in a way of our own
