@@ -136,32 +136,104 @@ func TestABigBatchIsSplitAndTheLastOfAKeyWins(t *testing.T) {
 	})
 }
 
-func TestRacingWritersLeaveOneHistory(t *testing.T) {
-	v := open(t, parts.Redis(t)).Views()
-	apply(t, v, redis.NoCheckpoint, 0)
-	var wg sync.WaitGroup
-	won := make([]int, 4)
-	for w := range won {
-		wg.Go(func() {
-			for at := range int64(200) {
-				ok, err := v.Apply(context.Background(), []redis.Batch{{
-					ID: id(0), From: at, To: at + 1,
-					Entries: []redis.Entry{{Key: fmt.Sprintf("a/%d", at), Value: fmt.Append(nil, at), Offset: at}},
-				}})
-				if err != nil {
-					t.Errorf("apply: %v", err)
-					return
-				}
-				if ok[0] {
-					won[w]++
-				}
+// What a writer saw before it stood still is no reason to write.
+func TestAWriterThatStoodStillLooksAgain(t *testing.T) {
+	for name, meanwhile := range map[string]struct {
+		do   func(t *testing.T, v *redis.Views)
+		at   int64
+		want string
+	}{
+		"another owner went on": {at: 6, want: "newer", do: func(t *testing.T, v *redis.Views) {
+			apply(t, v, 5, 6, redis.Entry{Key: "a/1", Value: []byte("newer"), Offset: 5})
+		}},
+		// It stands where the writer expects it, with all that the writer knew.
+		"another owner built the view again": {at: 9, want: "mine", do: func(t *testing.T, v *redis.Views) {
+			if err := v.Drop(context.Background(), id(0)); err != nil {
+				t.Error(err)
 			}
+			apply(t, v, redis.NoCheckpoint, 5, redis.Entry{Key: "a/1", Value: []byte("again"), Offset: 4})
+		}},
+		"the view was lost": {at: redis.NoCheckpoint, want: "<nil>", do: func(t *testing.T, v *redis.Views) {
+			if err := v.Drop(context.Background(), id(0)); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachRedis(t, func(t *testing.T, c *redis.Client) {
+				v := c.Views()
+				apply(t, v, redis.NoCheckpoint, 5, redis.Entry{Key: "a/1", Value: []byte("old"), Offset: 4})
+				c.Between(func() { meanwhile.do(t, v) })
+				ok := apply(t, v, 5, 9, redis.Entry{Key: "a/1", Value: []byte("mine"), Offset: 8})
+				if at, got := read(t, v, "a/1"); ok != (meanwhile.at == 9) || at != meanwhile.at || got[0] != meanwhile.want {
+					t.Errorf("written %v; the view stands at %d and holds %s", ok, at, got[0])
+				}
+			})
 		})
 	}
-	wg.Wait()
-	if at, got := read(t, v, "a/0", "a/199"); at != 200 || got[0] != "0" || got[1] != "199" {
-		t.Errorf("view at %d holds %v (writers won %v)", at, got, won)
+}
+
+// The embedded server does not notice that a view it watches was flushed.
+func TestAViewThatIsFlushedIsNotWrittenInPart(t *testing.T) {
+	test := func(t *testing.T, url string) {
+		c := open(t, url)
+		v := c.Views()
+		apply(t, v, redis.NoCheckpoint, 5, redis.Entry{Key: "a/1", Value: []byte("x"), Offset: 4})
+		c.Between(func() { redistest.Do(t, url, "FLUSHDB") })
+		if apply(t, v, 5, 9, redis.Entry{Key: "a/2", Value: []byte("x"), Offset: 8}) {
+			t.Error("a view that was flushed is said to be whole")
+		}
+		if at, got := read(t, v, "a/2"); at != redis.NoCheckpoint || got[0] != "<nil>" {
+			t.Errorf("the view stands at %d and holds %v", at, got)
+		}
 	}
+	t.Run("real", func(t *testing.T) { test(t, parts.Redis(t)) })
+	t.Run("embedded", func(t *testing.T) { test(t, "redis://"+miniredis.RunT(t).Addr()) })
+}
+
+// Each writer goes on from where the view stands to a place of its own, so that
+// only one of them can be right about having written.
+func TestRacingWritersLeaveOneHistory(t *testing.T) {
+	eachRedis(t, func(t *testing.T, c *redis.Client) {
+		const writers, end = 4, 800
+		v := c.Views()
+		apply(t, v, redis.NoCheckpoint, 0)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		wrote := map[string]string{}
+		for w := range int64(writers) {
+			wg.Go(func() {
+				for {
+					at, _ := read(t, v)
+					if at >= end {
+						return
+					}
+					key, value := fmt.Sprintf("a/%d", at), fmt.Sprintf("writer %d", w)
+					ok, err := v.Apply(context.Background(), []redis.Batch{{
+						ID: id(0), From: at, To: at/writers*writers + writers + w, Entries: []redis.Entry{{Key: key, Value: []byte(value), Offset: at}},
+					}})
+					if err != nil {
+						t.Errorf("apply: %v", err)
+						return
+					}
+					mu.Lock()
+					if ok[0] && wrote[key] != "" {
+						t.Errorf("%s and %s both went on from %d", wrote[key], value, at)
+					}
+					if ok[0] {
+						wrote[key] = value
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		for key, value := range wrote {
+			if _, got := read(t, v, key); got[0] != value {
+				t.Errorf("%s holds %q, written by %s", key, got[0], value)
+			}
+		}
+	})
 }
 
 func TestSettledMovesForwardOnlyAndOnlyWithAView(t *testing.T) {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"unsafe"
 
 	goredis "github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -18,28 +21,13 @@ const (
 	// NoCheckpoint says that a view does not exist.
 	NoCheckpoint int64 = -1
 
-	// maxFields of one script: Lua's unpack gives up at about 8,000 arguments, and
-	// the Lua of the embedded Redis at less than 5,000.
-	maxFields = 1_000
-)
+	// maxEntries of one transaction: the server serves nobody else meanwhile.
+	maxEntries = 1_000
 
-// applyScript writes only if the view contains exactly the changelog up to
-// ARGV[1]; it answers with the checkpoint there is afterwards. ARGV[3] is "1"
-// while the view is being built, "0" when it is complete, "" to leave that.
-// ARGV[4] is how many of the arguments after it are fields and values to set;
-// the rest are fields to remove.
-const applyScript = `
-local current = redis.call('HGET', KEYS[1], '@checkpoint') or ''
-if current ~= ARGV[1] then return current end
-local last = 4 + ARGV[4]
-redis.call('HSET', KEYS[1], '@checkpoint', ARGV[2], unpack(ARGV, 5, last))
-if ARGV[3] == '1' then
-  redis.call('HSET', KEYS[1], '@building', '1')
-elseif ARGV[3] == '0' then
-  redis.call('HDEL', KEYS[1], '@building')
-end
-if #ARGV > last then redis.call('HDEL', KEYS[1], unpack(ARGV, last + 1)) end
-return ARGV[2]`
+	// lostTurns is how often one Apply may find that a view was touched between
+	// its look and its write. Only an owner of yesterday does that, and not twice.
+	lostTurns = 10
+)
 
 const settleScript = `
 if redis.call('HEXISTS', KEYS[1], '@checkpoint') == 0 then return 0 end
@@ -61,13 +49,13 @@ type ViewID struct {
 // up to which (exclusive) it contains everything. The checkpoint decides the
 // content, because only committed records are ever applied.
 type Views struct {
-	c             *Client
-	apply, settle *goredis.Script
+	c      *Client
+	settle *goredis.Script
 }
 
 // Views of this installation.
 func (c *Client) Views() *Views {
-	return &Views{c: c, apply: goredis.NewScript(applyScript), settle: goredis.NewScript(settleScript)}
+	return &Views{c: c, settle: goredis.NewScript(settleScript)}
 }
 
 func (v *Views) key(id ViewID) string {
@@ -113,11 +101,19 @@ func (v *Views) Read(ctx context.Context, questions []Question) ([]Answer, error
 		out[i] = Answer{Checkpoint: at, Values: make([][]byte, len(vals)-2)}
 		for j, val := range vals[2:] {
 			if s, ok := val.(string); ok {
-				out[i].Values[j] = []byte(s)
+				out[i].Values[j] = bytesOf(s)
 			}
 		}
 	}
 	return out, nil
+}
+
+// bytesOf is s itself: nobody else has it, and nobody changes it.
+func bytesOf(s string) []byte {
+	if s == "" {
+		return []byte{} // the value is there, and empty
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // as long as the string
 }
 
 // Cursors are how far a view goes and how far the checks after it went.
@@ -182,73 +178,162 @@ type Batch struct {
 // which views stand at To afterwards; the others belong to a later owner or
 // were lost, and were left alone. It is safe to repeat after an error.
 func (v *Views) Apply(ctx context.Context, batches []Batch) ([]bool, error) {
-	type part struct {
-		key  string
-		args []any
-		of   int
-	}
-	var parts []part
-	want := make([]string, len(batches))
+	stands := make([]bool, len(batches))
+	moves := make([]*move, len(batches))
 	for i, b := range batches {
-		want[i] = strconv.FormatInt(b.To, 10)
-		from := ""
-		if b.From != NoCheckpoint {
-			from = strconv.FormatInt(b.From, 10)
-		}
-		entries := newest(b.Entries)
-		for {
-			n := min(len(entries), maxFields)
-			to := want[i]
-			if n < len(entries) {
-				to = strconv.FormatInt(entries[n-1].Offset+1, 10)
-			}
-			building := "0"
-			switch {
-			case b.Building || n < len(entries) && from == "":
-				building = "1"
-			case n < len(entries):
-				building = "" // as it was
-			}
-			args := make([]any, 4, 4+2*n)
-			for _, e := range entries[:n] {
-				if e.Value != nil {
-					args = append(args, e.Key, e.Value)
-				}
-			}
-			args[0], args[1], args[2], args[3] = from, to, building, len(args)-4
-			for _, e := range entries[:n] {
-				if e.Value == nil {
-					args = append(args, e.Key)
-				}
-			}
-			parts = append(parts, part{key: v.key(b.ID), args: args, of: i})
-			if entries = entries[n:]; len(entries) == 0 {
-				break
-			}
-			from = to
+		moves[i] = &move{Batch: b, key: v.key(b.ID), stands: &stands[i]}
+		if slices.ContainsFunc(b.Entries, func(e Entry) bool { return e.Value == nil }) {
+			moves[i].Entries = newest(b.Entries) // a key is set or removed, not both
 		}
 	}
-	cmds := make([]*goredis.Cmd, len(parts))
-	run := func() error {
-		return v.pipeline(ctx, func(p goredis.Pipeliner) {
-			for i, pt := range parts {
-				cmds[i] = v.apply.EvalSha(ctx, p, []string{pt.key}, pt.args...)
+	for len(moves) > 0 {
+		if err := v.transact(ctx, moves); err != nil {
+			return nil, fmt.Errorf("apply views: %w", err)
+		}
+		moves = slices.DeleteFunc(moves, func(m *move) bool { return m.done })
+	}
+	return stands, nil
+}
+
+// transact takes each move a step further, in one transaction. The keys of a
+// cluster are in different slots, which a transaction cannot span.
+func (v *Views) transact(ctx context.Context, moves []*move) error {
+	if _, cluster := v.c.rdb.(*goredis.ClusterClient); !cluster {
+		return v.step(ctx, moves)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(poolSize)
+	for i := range moves {
+		g.Go(func() error { return v.step(ctx, moves[i:i+1]) })
+	}
+	return g.Wait()
+}
+
+// step compares, then writes. The views are watched before their checkpoints
+// are read, so the server itself refuses the writes if anything has touched one
+// of them since: a writer that stood still in between writes nothing. A script
+// would do both at once, but every value would go through Lua, which hashes each
+// byte of it: that cost the server more than all else together.
+func (v *Views) step(ctx context.Context, moves []*move) error {
+	keys := make([]string, len(moves))
+	for i, m := range moves {
+		keys[i] = m.key
+	}
+	for turn := 1; ; turn++ {
+		err := v.c.rdb.Watch(ctx, func(tx *goredis.Tx) error { return compareAndWrite(ctx, tx, moves) }, keys...)
+		if !errors.Is(err, goredis.TxFailedErr) || turn == lostTurns {
+			return err
+		}
+	}
+}
+
+func compareAndWrite(ctx context.Context, tx *goredis.Tx, moves []*move) error {
+	looks := make([]*goredis.SliceCmd, len(moves))
+	if _, err := tx.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, m := range moves {
+			looks[i] = p.HMGet(ctx, m.key, checkpointField, buildingField)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	due := make([]*move, 0, len(moves))
+	for i, m := range moves {
+		at, err := offset(looks[i].Val()[0])
+		if err != nil {
+			return err
+		}
+		if at != m.From {
+			m.done, *m.stands = true, at == m.To // it may be repeated
+			continue
+		}
+		m.building = looks[i].Val()[1] != nil
+		due = append(due, m)
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	marks := make([]*goredis.IntCmd, len(due))
+	if _, err := tx.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, m := range due {
+			marks[i] = m.write(ctx, p)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for i, m := range due {
+		if marks[i].Val() > 0 && m.From != NoCheckpoint {
+			// The checkpoint was not there any more, and the server did not notice: the
+			// embedded one forgets a watch when everything is flushed.
+			if err := tx.Unlink(ctx, m.key).Err(); err != nil {
+				return err
 			}
-		})
+			m.done = true
+			continue
+		}
+		m.written()
 	}
-	if err := v.withScript(ctx, run, v.apply); err != nil {
-		return nil, fmt.Errorf("apply views: %w", err)
+	return nil
+}
+
+// move is a batch on its way into its view, in steps of maxEntries, after each
+// of which the view has a checkpoint.
+type move struct {
+	Batch
+	key      string
+	building bool // the view is marked so
+	done     bool
+	stands   *bool
+}
+
+// next is how many entries the next step takes, and where it ends.
+func (m *move) next() (n int, to int64) {
+	if n = min(len(m.Entries), maxEntries); n < len(m.Entries) {
+		return n, m.Entries[n-1].Offset + 1
 	}
-	ok := make([]bool, len(batches))
-	for i, cmd := range cmds { // the last part of a batch decides
-		s, _ := cmd.Val().(string)
-		ok[parts[i].of] = s == want[parts[i].of]
+	return n, m.To
+}
+
+// write answers with how many checkpoints there are that were not there before.
+func (m *move) write(ctx context.Context, p goredis.Pipeliner) *goredis.IntCmd {
+	n, to := m.next()
+	last := n == len(m.Entries)
+	mark := p.HSet(ctx, m.key, checkpointField, to)
+	set := make([]any, 0, 2+2*n)
+	var gone []string
+	for i := range m.Entries[:n] {
+		e := &m.Entries[i]
+		if e.Value == nil {
+			gone = append(gone, e.Key)
+		} else {
+			set = append(set, e.Key, e.Value)
+		}
 	}
-	return ok, nil
+	switch {
+	case m.Building || !last && m.From == NoCheckpoint:
+		set = append(set, buildingField, "1")
+	case last && m.building:
+		gone = append(gone, buildingField)
+	}
+	if len(set) > 0 {
+		p.HSet(ctx, m.key, set...)
+	}
+	if len(gone) > 0 {
+		p.HDel(ctx, m.key, gone...)
+	}
+	return mark
+}
+
+func (m *move) written() {
+	n, to := m.next()
+	m.Entries, m.From = m.Entries[n:], to
+	m.done = len(m.Entries) == 0
+	*m.stands = m.done
 }
 
 // newest keeps the last entry of each key; order by offset is kept, so that a
-// split batch still has a checkpoint after every part.
+// batch in steps still has a checkpoint after each.
 func newest(entries []Entry) []Entry {
 	last := make(map[string]int, len(entries))
 	for i, e := range entries {

@@ -83,9 +83,15 @@ func logs() []Mutant {
 		{
 			Name: "view-without-compare", Races: []string{"R7", "R8"}, Wrong: "views are written without comparing their checkpoint",
 			File:    "pkg/redis/views.go",
-			Edits:   []Edit{{Old: "if current ~= ARGV[1] then return current end\n"}},
+			Edits:   []Edit{{Old: "\t\tif at != m.From {\n", New: "\t\tif at != m.From && at == m.To {\n"}},
 			Package: "./pkg/redis", Test: "^(TestApplyOnlyFromTheExpectedCheckpoint|TestRacingWritersLeaveOneHistory)$",
 			Faults: "F1,F2,F6",
+		},
+		{
+			Name: "view-without-watch", Races: []string{"R7", "R8"}, Wrong: "a view's checkpoint is compared, and what happens before the write is not seen",
+			File:    "pkg/redis/views.go",
+			Edits:   []Edit{{Old: "return compareAndWrite(ctx, tx, moves) }, keys...)", New: "return compareAndWrite(ctx, tx, moves) }, keys[0]+\"-\")"}},
+			Package: "./pkg/redis", Test: "^TestRacingWritersLeaveOneHistory$",
 		},
 		{
 			Name: "checks-before-view", Races: []string{"R1"}, Wrong: "who uses a changed record is looked up before the view has the change",
