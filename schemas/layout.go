@@ -192,7 +192,7 @@ func readFields(r *reader) []record.Field {
 	if r.room == nil {
 		return readSlice(r, readField)
 	}
-	fields := readInto(r, r.room.free(), readField)
+	fields := readInto(r, r.room.free(trusted), readField)
 	r.room.taken(len(fields))
 	return slices.Clip(fields)
 }

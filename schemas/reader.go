@@ -27,24 +27,58 @@ type reader struct {
 }
 
 // Room is where the records of one batch have their fields, next to each other.
-// It is never given back: what lives on keeps its neighbours.
-type Room struct{ fields []record.Field }
+// What lives on keeps its neighbours, and must not outlive a Reset.
+type Room struct {
+	slabs [][]record.Field
+	at    int // the first of them that may have something free
+}
 
-// roomFields is as much as about thirty records have.
-const roomFields = 1024
+const (
+	// roomFields of one slab is as much as about thirty records have.
+	roomFields = 1024
+	// roomSlabs is how much a Reset keeps: 4 MB.
+	roomSlabs = 64
+)
 
-func (r *Room) free() []record.Field {
-	if cap(r.fields)-len(r.fields) < trusted {
-		r.fields = make([]record.Field, 0, roomFields)
+// Reset takes everything back, for another batch. Nothing that was read into the
+// room may be looked at afterwards.
+func (r *Room) Reset() {
+	for i := range r.slabs {
+		clear(r.slabs[i]) // its strings hold whole fetches
+		r.slabs[i] = r.slabs[i][:0]
 	}
-	return r.fields[len(r.fields):]
+	if len(r.slabs) > roomSlabs {
+		clear(r.slabs[roomSlabs:])
+		r.slabs = r.slabs[:roomSlabs]
+	}
+	r.at = 0
+}
+
+// Fields is an empty list with room for n.
+func (r *Room) Fields(n int) []record.Field {
+	if n > roomFields {
+		return make([]record.Field, 0, n)
+	}
+	out := r.free(n)
+	r.taken(n)
+	return out[:0:n]
+}
+
+func (r *Room) free(n int) []record.Field {
+	for ; r.at < len(r.slabs); r.at++ {
+		if s := r.slabs[r.at]; cap(s)-len(s) >= n {
+			return s[len(s):]
+		}
+	}
+	r.slabs = append(r.slabs, make([]record.Field, 0, roomFields))
+	return r.slabs[r.at]
 }
 
 // taken says how many of what was free are in use. Of a record with more than
 // were free, none is.
 func (r *Room) taken(n int) {
-	if n <= cap(r.fields)-len(r.fields) {
-		r.fields = r.fields[:len(r.fields)+n]
+	if s := r.slabs[r.at]; n <= cap(s)-len(s) {
+		r.slabs[r.at] = s[:len(s)+n]
 	}
 }
 
@@ -55,8 +89,18 @@ func (r *reader) fail(err error) {
 	r.at = len(r.text)
 }
 
-// ReadLong reads a zig-zag varint.
+// ReadLong reads a zig-zag varint: nearly always one byte, the length of a short
+// string.
 func (r *reader) ReadLong() int64 {
+	if r.at < len(r.text) && r.text[r.at] < 0x80 {
+		b := r.text[r.at]
+		r.at++
+		return int64(b>>1) ^ -int64(b&1)
+	}
+	return r.readLong()
+}
+
+func (r *reader) readLong() int64 {
 	var u uint64
 	for shift := 0; ; shift += 7 {
 		if r.at >= len(r.text) {

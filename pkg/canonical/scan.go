@@ -44,8 +44,8 @@ func (s *scanner) object(f fields) bool {
 		return true
 	}
 	for {
-		var name string
-		if !s.string(&name) || !s.next(':') || !f.field(s, name) {
+		name, ok := s.name()
+		if !ok || !s.next(':') || !f.field(s, name) {
 			return false
 		}
 		switch {
@@ -78,6 +78,21 @@ func (s *scanner) list(element func() bool) bool {
 			return false
 		}
 	}
+}
+
+// name is string for a member's name. One with an escape is nobody's, and is cut
+// into one that is nobody's either.
+func (s *scanner) name() (string, bool) {
+	if !s.next('"') {
+		return "", false
+	}
+	n := strings.IndexByte(s.text[s.at:], '"')
+	if n < 0 {
+		return "", false
+	}
+	name := s.text[s.at : s.at+n]
+	s.at += n + 1
+	return name, true
 }
 
 func (s *scanner) string(v *string) bool {

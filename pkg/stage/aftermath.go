@@ -26,7 +26,7 @@ func (m *member) follow(outputs []Output, positions []Position) {
 		return
 	}
 	batches := make(map[int32]*redis.Batch)
-	var changes []Change
+	changes := make([]Change, 0, len(outputs))
 	for i := range outputs {
 		o, at := &outputs[i], positions[i]
 		if o.Topic != m.cfg.Changelog {
@@ -37,10 +37,11 @@ func (m *member) follow(outputs []Output, positions []Position) {
 			b = &redis.Batch{ID: m.viewID(m.cfg.ChangelogView, at.Partition), From: m.next[at.Partition]}
 			batches[at.Partition] = b
 		}
-		b.Entries = append(b.Entries, redis.Entry{Key: string(o.Key), Value: o.Value, Offset: at.Offset})
+		key := record.Key(o.Key)
+		b.Entries = append(b.Entries, redis.Entry{Key: string(key), Value: o.Value, Offset: at.Offset})
 		b.To = at.Offset + 1
-		m.recent.put(record.Key(o.Key), o.Value)
-		changes = append(changes, Change{Key: record.Key(o.Key), Value: o.Value, Partition: at.Partition, Offset: at.Offset})
+		m.recent.put(key, o.Value)
+		changes = append(changes, Change{Key: key, Value: o.Value, Partition: at.Partition, Offset: at.Offset})
 	}
 	if len(changes) == 0 {
 		return

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -179,7 +180,8 @@ func (m *member) checkResult(batch []Record, res *Result) error {
 		if o.Input < 0 || o.Input >= len(batch) {
 			return fault.Unreadable("stage_contract", fmt.Errorf("output %d names input %d of %d", i, o.Input, len(batch)))
 		}
-		if p := batch[o.Input].Partition; o.Topic == m.cfg.Changelog && kafka.Partition(o.Key, m.cfg.Kafka.PartitionCount()) != p {
+		in := &batch[o.Input] // its own key is in the right place
+		if o.Topic == m.cfg.Changelog && !bytes.Equal(o.Key, in.Key) && kafka.Partition(o.Key, m.cfg.Kafka.PartitionCount()) != in.Partition {
 			return fault.Unreadable("stage_contract", fmt.Errorf("state of key %q is not written by the owner of its partition", o.Key))
 		}
 	}
@@ -188,7 +190,7 @@ func (m *member) checkResult(batch []Record, res *Result) error {
 
 // found is what the views answered so far, with overlay in front.
 type found struct {
-	values  map[Lookup][]byte
+	values  map[View]map[record.Key][]byte
 	own     View
 	overlay map[record.Key][]byte
 }
@@ -200,56 +202,60 @@ func (f *found) Get(v View, k record.Key) []byte {
 			return value
 		}
 	}
-	return f.values[Lookup{View: v, Key: k}]
+	return f.values[v][k]
 }
 
 // lookUp asks until the stage needs nothing more, one round trip each time.
 func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][]byte) (*found, error) {
-	f := &found{values: make(map[Lookup][]byte), own: m.cfg.ChangelogView, overlay: overlay}
+	f := &found{values: make(map[View]map[record.Key][]byte), own: m.cfg.ChangelogView, overlay: overlay}
+	partitions := m.cfg.Kafka.PartitionCount()
 	for range lookupRounds {
-		type place struct {
-			view      View
-			partition int32
-		}
-		asks, own, more := make(map[place]*redis.Question), false, false
-		for _, l := range work.Lookups(f) {
-			if _, known := f.values[l]; known {
+		lookups := work.Lookups(f)
+		asks, questions, own, more := make(map[View][]int), []redis.Question(nil), false, false
+		for _, l := range lookups {
+			values := f.values[l.View]
+			if values == nil {
+				values = make(map[record.Key][]byte, len(lookups))
+				f.values[l.View] = values
+			}
+			if _, known := values[l.Key]; known {
 				continue
 			}
 			more = true // of what is found the stage may ask on, wherever it was found
-			f.values[l] = nil
 			if l.View == m.cfg.ChangelogView {
 				if value, ok := m.recent.get(l.Key); ok {
-					f.values[l] = value
+					values[l.Key] = value
 					continue
 				}
 				own = true
 			}
+			values[l.Key] = nil
 			if m.topics[l.View] == "" {
 				return nil, fault.Unreadable("stage_contract", fmt.Errorf("stage %s does not say that it reads view %s", m.cfg.Name, l.View))
 			}
-			at := place{l.View, kafka.Partition([]byte(l.Key), m.cfg.Kafka.PartitionCount())}
-			q := asks[at]
-			if q == nil {
-				q = &redis.Question{ID: m.viewID(at.view, at.partition)}
-				asks[at] = q
+			places := asks[l.View] // where in questions each partition's is, counted from 1
+			if places == nil {
+				places = make([]int, partitions)
+				asks[l.View] = places
 			}
+			p := kafka.Partition([]byte(l.Key), partitions)
+			if places[p] == 0 {
+				questions = append(questions, redis.Question{ID: m.viewID(l.View, p)})
+				places[p] = len(questions)
+			}
+			q := &questions[places[p]-1]
 			q.Keys = append(q.Keys, string(l.Key))
 		}
 		if !more {
 			return f, nil
 		}
-		if len(asks) == 0 {
+		if len(questions) == 0 {
 			continue
 		}
 		if own { // the view must have the last commit before it is read
 			if err := m.awaitApplied(); err != nil {
 				return nil, &dependencyError{err}
 			}
-		}
-		questions := make([]redis.Question, 0, len(asks))
-		for _, q := range asks {
-			questions = append(questions, *q)
 		}
 		answers, err := m.views.Read(ctx, questions)
 		if err != nil {
@@ -266,7 +272,7 @@ func (m *member) lookUp(ctx context.Context, work Work, overlay map[record.Key][
 				return nil, &dependencyError{fmt.Errorf("view %s partition %d is not ready: its owner has not read its topic yet", id.View, id.Partition)}
 			}
 			for j, key := range questions[i].Keys {
-				f.values[Lookup{View: View(id.View), Key: record.Key(key)}] = a.Values[j]
+				f.values[View(id.View)][record.Key(key)] = a.Values[j]
 			}
 		}
 		if len(lost) > 0 {

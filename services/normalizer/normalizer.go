@@ -76,6 +76,8 @@ type Deps struct {
 type Stage struct {
 	cfg   Config
 	deps  Deps
+	topic string       // of the canonical records
+	room  schemas.Room // of the batch at hand
 	stood atomic.Pointer[postgres.Standstill]
 }
 
@@ -85,7 +87,7 @@ func New(cfg Config, deps Deps) *Stage {
 	if cfg.WaitTTL == 0 {
 		cfg.WaitTTL = DefaultWaitTTL
 	}
-	return &Stage{cfg: cfg, deps: deps}
+	return &Stage{cfg: cfg, deps: deps, topic: cfg.Topics.Canonical()}
 }
 
 // input is one record of a batch, decoded or not.
@@ -105,7 +107,6 @@ type input struct {
 type work struct {
 	s        *Stage
 	inputs   []input
-	room     schemas.Room
 	snapshot *controlplane.Snapshot
 	// batch holds the newest state of each record of this batch: the view may
 	// not have it yet.
@@ -118,8 +119,9 @@ type work struct {
 
 // Begin implements stage.Stage.
 func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, error) {
-	w := &work{s: s, inputs: make([]input, len(batch)), batch: map[record.Key]*record.Replica{}}
-	w.decode = func(value []byte) (*record.Replica, error) { return s.deps.Codecs.Replica.Borrow(ctx, value, &w.room) }
+	s.room.Reset()
+	w := &work{s: s, inputs: make([]input, len(batch)), batch: make(map[record.Key]*record.Replica, len(batch))}
+	w.decode = func(value []byte) (*record.Replica, error) { return s.deps.Codecs.Replica.Borrow(ctx, value, &s.room) }
 	var version int64
 	for i := range batch {
 		in := &w.inputs[i]
@@ -127,7 +129,7 @@ func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, er
 		if batch[i].Value == nil {
 			continue // the erasure of a tenant
 		}
-		r, err := s.deps.Codecs.Replica.Borrow(ctx, batch[i].Value, &w.room)
+		r, err := s.deps.Codecs.Replica.Borrow(ctx, batch[i].Value, &s.room)
 		switch f := fault.Of(err); {
 		case err == nil && r.Key() != in.key:
 			in.err = fault.New(fault.Poison, "foreign_key", "the replica is of %s, its key is %s", r.Key(), in.key)

@@ -23,6 +23,8 @@ func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, er
 		w.normalize(found)
 	}
 	b := &batch{work: w, found: found, now: w.s.deps.Now(), fetching: map[record.Key]bool{}}
+	b.result.Settled = make([]stage.Settled, 0, len(w.inputs))
+	b.result.Outputs = make([]stage.Output, 0, len(w.inputs))
 	last := make(map[record.Key]int, len(w.inputs))
 	for i := range w.inputs {
 		if w.inputs[i].replica != nil {
@@ -91,7 +93,7 @@ func (b *batch) record(ctx context.Context, i int, in *input) error {
 		return b.poison(i, in)
 	}
 	b.result.Outputs = append(b.result.Outputs, stage.Output{
-		Topic: b.s.cfg.Topics.Canonical(), Key: in.raw.Key, Value: value, Input: i,
+		Topic: b.s.topic, Key: in.raw.Key, Value: value, Input: i,
 	})
 	var f *fault.Error
 	if problem != nil {

@@ -25,14 +25,12 @@ const (
 // parents again: one that changed in between finds the child registered, or is
 // seen here. The replica stage does the same in the other order.
 func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
-	newest := make(map[record.Key]stage.Change, len(changes))
-	for _, c := range changes {
-		newest[c.Key] = c
-	}
 	var uses []redis.Use
-	var waits, done []redis.Wait
+	var waits []redis.Wait
+	done := make([]redis.Wait, 0, len(changes))
 	parents := map[record.Key]bool{}
-	for key, change := range newest {
+	for i := range changes {
+		key, change := changes[i].Key, &changes[i]
 		if change.Value == nil {
 			continue
 		}

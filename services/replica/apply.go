@@ -108,7 +108,7 @@ func (b *batch) payload(i int, in *input, prev *record.Replica) error {
 		return b.poison(i, in, prev, fault.Of(err))
 	}
 	asked := e.Origin == record.OriginFetch || e.Origin == record.OriginBackfill || e.Origin == record.OriginDestination
-	m := merge(prev, o, asked, app.Replicate.Version())
+	m := merge(prev, o, asked, app.Replicate.Version(), &b.s.room)
 	m.next.TenantID, m.next.SourceApp, m.next.RecordID = e.TenantID, e.SourceApp, e.RecordID
 
 	reason := record.FetchReason("")
@@ -163,7 +163,7 @@ func (b *batch) emit(i int, in *input, next *record.Replica, outcome string) err
 	}
 	b.states[in.key] = next
 	b.result.Outputs = append(b.result.Outputs, stage.Output{
-		Topic: b.s.cfg.Topics.Replica(), Key: in.raw.Key, Value: value, Input: i,
+		Topic: b.s.topic, Key: in.raw.Key, Value: value, Input: i,
 	})
 	b.settle(in, outcome, nil)
 	return nil
@@ -190,7 +190,7 @@ func (b *batch) lineage(in *input, prev *record.Replica) record.Lineage {
 		GatewayID: e.GatewayID, Origin: e.Origin, ReceivedAt: e.ReceivedAt,
 	}
 	if prev != nil {
-		l.Recent = append(l.Recent, prev.Lineage.Recent...)
+		l.Recent = append(make([]int64, 0, len(prev.Lineage.Recent)+1), prev.Lineage.Recent...)
 	}
 	if e.Outcome != record.OutcomeNone { // a wake adds nothing to a state
 		l.Recent = append(l.Recent, in.raw.Offset)
@@ -198,7 +198,8 @@ func (b *batch) lineage(in *input, prev *record.Replica) record.Lineage {
 	if n := len(l.Recent) - record.RecentOffsets; n > 0 {
 		l.Recent = l.Recent[n:]
 	}
-	return l.WithHop("gateway", e.ReceivedAt).WithHop(Name, b.s.deps.Now())
+	l.Hops = []record.Hop{{Stage: "gateway", At: e.ReceivedAt}, {Stage: Name, At: b.s.deps.Now()}}
+	return l
 }
 
 // fetch asks for the record once per batch, where its source can be asked.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/schemas"
 )
 
 // unversioned is a field's Version where the record has one and the value has
@@ -22,8 +23,9 @@ type merged struct {
 }
 
 // merge folds an observation into prev (nil: unknown). authoritative: the
-// source was asked, so at an equal version its value is the right one.
-func merge(prev *record.Replica, o integration.Observation, authoritative bool, parser int32) merged {
+// source was asked, so at an equal version its value is the right one. What it
+// becomes has its fields in room.
+func merge(prev *record.Replica, o integration.Observation, authoritative bool, parser int32, room *schemas.Room) merged {
 	var m merged
 	if prev != nil {
 		m.next = *prev
@@ -39,7 +41,7 @@ func merge(prev *record.Replica, o integration.Observation, authoritative bool, 
 		n.EntityType = o.EntityType
 	}
 	m.presence(prev, known, o, authoritative)
-	m.fields(n.Version, o, authoritative || reparsed)
+	m.fields(n.Version, o, authoritative || reparsed, room)
 	if o.Complete && !o.Deleted && o.Version > n.Complete {
 		n.Complete, m.changed = o.Version, true
 	}
@@ -84,14 +86,14 @@ func (m *merged) presence(prev *record.Replica, known bool, o integration.Observ
 
 // fields merges the values. base is the record's version before the merge,
 // which Field.Version "" stands for.
-func (m *merged) fields(base string, o integration.Observation, authoritative bool) {
+func (m *merged) fields(base string, o integration.Observation, authoritative bool, room *schemas.Room) {
 	byName := func(a, b record.Field) int { return strings.Compare(a.Name, b.Name) }
 	incoming := o.Fields
 	if !slices.IsSortedFunc(incoming, byName) { // integrations usually sort
 		incoming = slices.Clone(incoming)
 		slices.SortFunc(incoming, byName)
 	}
-	out := make([]record.Field, 0, max(len(m.next.Fields), len(incoming)))
+	out := room.Fields(max(len(m.next.Fields), len(incoming)))
 	old := m.next.Fields
 	for len(old) > 0 || len(incoming) > 0 {
 		order := 1

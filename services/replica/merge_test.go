@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxnex/fluxnex/pkg/integration"
 	"github.com/fluxnex/fluxnex/pkg/record"
+	"github.com/fluxnex/fluxnex/schemas"
 )
 
 // observations turns bytes into observations: for each, which of six fields it
@@ -39,7 +40,7 @@ func observations(data []byte) []integration.Observation {
 func fold(obs []integration.Observation) *record.Replica {
 	var r *record.Replica
 	for _, o := range obs {
-		m := merge(r, o, false, 1)
+		m := merge(r, o, false, 1, new(schemas.Room))
 		r = &m.next
 	}
 	return r
@@ -78,7 +79,7 @@ func checkMerge(t *testing.T, data []byte, seed uint64) {
 		if !reflect.DeepEqual(got, first) {
 			t.Fatalf("the order changed the end:\n%+v\n%+v\nof %+v", first, got, shuffled)
 		}
-		if again := merge(got, shuffled[len(shuffled)-1], false, 1); again.changed || again.tie {
+		if again := merge(got, shuffled[len(shuffled)-1], false, 1, new(schemas.Room)); again.changed || again.tie {
 			t.Fatalf("the last event again: changed %v, tie %v", again.changed, again.tie)
 		}
 	}
@@ -147,8 +148,8 @@ func TestANewerParserOverwritesAnEqualVersion(t *testing.T) {
 	read := func(value string) integration.Observation {
 		return integration.Observation{EntityType: "q", Version: "1", Fields: []record.Field{{Name: "A", Kind: record.KindText, Value: value}}}
 	}
-	m := merge(nil, read("misread"), false, 1)
-	if m = merge(&m.next, read("right"), false, 2); m.tie || m.next.Text("A") != "right" || m.next.ParserVersion != 2 {
+	m := merge(nil, read("misread"), false, 1, new(schemas.Room))
+	if m = merge(&m.next, read("right"), false, 2, new(schemas.Room)); m.tie || m.next.Text("A") != "right" || m.next.ParserVersion != 2 {
 		t.Errorf("tie %v, %+v", m.tie, m.next)
 	}
 }

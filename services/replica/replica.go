@@ -46,12 +46,16 @@ type Deps struct {
 
 // Stage implements stage.Stage.
 type Stage struct {
-	cfg  Config
-	deps Deps
+	cfg   Config
+	deps  Deps
+	topic string       // of the replicas
+	room  schemas.Room // of the batch at hand
 }
 
 // New is the stage; a runner runs it.
-func New(cfg Config, deps Deps) *Stage { return &Stage{cfg: cfg, deps: deps} }
+func New(cfg Config, deps Deps) *Stage {
+	return &Stage{cfg: cfg, deps: deps, topic: cfg.Topics.Replica()}
+}
 
 // input is one record of a batch, decoded or not.
 type input struct {
@@ -65,11 +69,11 @@ type input struct {
 type work struct {
 	s      *Stage
 	inputs []input
-	room   schemas.Room
 }
 
 // Begin implements stage.Stage.
 func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, error) {
+	s.room.Reset()
 	w := &work{s: s, inputs: make([]input, len(batch))}
 	for i := range batch {
 		in := &w.inputs[i]
@@ -104,8 +108,9 @@ func (w *work) Lookups(stage.Views) []stage.Lookup {
 
 // Compute implements stage.Work.
 func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, error) {
-	b := &batch{s: w.s, states: map[record.Key]*record.Replica{}, fetching: map[record.Key]bool{}}
+	b := &batch{s: w.s, states: make(map[record.Key]*record.Replica, len(w.inputs)), fetching: map[record.Key]bool{}}
 	b.result.Settled = make([]stage.Settled, 0, len(w.inputs))
+	b.result.Outputs = make([]stage.Output, 0, len(w.inputs))
 	for i := range w.inputs {
 		in := &w.inputs[i]
 		if in.event == nil {
@@ -118,7 +123,7 @@ func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, er
 		if !ok {
 			if value := found.Get(stage.ViewReplica, in.key); value != nil {
 				var err error
-				if prev, err = w.s.deps.Codecs.Replica.Borrow(ctx, value, &w.room); err != nil {
+				if prev, err = w.s.deps.Codecs.Replica.Borrow(ctx, value, &w.s.room); err != nil {
 					return stage.Result{}, err
 				}
 			}

@@ -19,13 +19,9 @@ const wakeChunk = 2000
 // the view by now; the normalizer registers a child first and looks at the view
 // then. In that order neither side can miss the other.
 func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
-	newest := make(map[record.Key]stage.Change, len(changes))
-	parents := make([]record.Key, 0, len(changes))
-	for _, c := range changes {
-		if _, seen := newest[c.Key]; !seen {
-			parents = append(parents, c.Key)
-		}
-		newest[c.Key] = c
+	parents := make([]record.Key, len(changes))
+	for i := range changes {
+		parents[i] = changes[i].Key
 	}
 	users, err := s.deps.Dependents.Of(ctx, parents)
 	if err != nil {
@@ -33,12 +29,13 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 	}
 	var wakes []record.GatewayEvent
 	woken := map[record.Key]bool{}
-	for _, key := range parents {
+	for i := range changes {
+		key, value := changes[i].Key, changes[i].Value
 		children := users[key]
-		if len(children) == 0 || newest[key].Value == nil { // nil: its tenant is erased
+		if len(children) == 0 || value == nil { // nil: its tenant is erased
 			continue
 		}
-		parent, err := s.deps.Codecs.Replica.Decode(ctx, newest[key].Value)
+		parent, err := s.deps.Codecs.Replica.Decode(ctx, value)
 		if err != nil {
 			return fmt.Errorf("changed record %s: %w", key, err)
 		}

@@ -18,15 +18,16 @@ import (
 )
 
 // commands says for each row what the target must do.
-func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, rows []*row, in integration.Source) ([]record.OutboundCommand, []record.Notification, error) {
+func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, key record.Key, rows []row, in integration.Source) ([]record.OutboundCommand, []record.Notification, error) {
 	var objects []integration.Object
 	if len(in.Entities) > 0 {
 		objects = t.integration.Map.Objects(in, t.account)
 	}
 	commands := make([]record.OutboundCommand, 0, len(rows))
 	var notifications []record.Notification
-	for _, r := range rows {
-		cmd := w.command(t, c, r)
+	for n := range rows {
+		r := &rows[n]
+		cmd := w.command(t, c, key, r)
 		problems := r.problems
 		i := slices.IndexFunc(objects, func(o integration.Object) bool { return o.Object == r.object })
 		switch {
@@ -56,18 +57,21 @@ func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, row
 			cmd.Payload, cmd.References = nil, nil
 			notifications = append(notifications, n)
 		}
+		if cmd.Entities == nil {
+			cmd.Entities = names(r.entities)
+		}
 		commands = append(commands, cmd)
 	}
 	return commands, notifications, nil
 }
 
 // command is what all verbs have in common.
-func (w *work) command(t *target, c *record.Canonical, r *row) record.OutboundCommand {
+func (w *work) command(t *target, c *record.Canonical, key record.Key, r *row) record.OutboundCommand {
 	return record.OutboundCommand{
 		TenantID: c.TenantID, SourceApp: c.SourceApp, RecordID: c.RecordID,
-		GatewayID:  gatewayID(t, c, r.object),
+		GatewayID:  gatewayID(t, c, key, r.object),
 		TargetName: t.connection.Name, App: t.connection.App,
-		Entities: names(r.entities), Object: r.object, Type: r.object,
+		Object: r.object, Type: r.object,
 		Revision: c.Revision, ConfigVersion: w.snapshot.Version,
 	}
 }
@@ -96,12 +100,12 @@ func names(entities []canonical.Entity) []string {
 }
 
 // gatewayID names a command: the same state at the same target has the same.
-func gatewayID(t *target, c *record.Canonical, object string) string {
+func gatewayID(t *target, c *record.Canonical, key record.Key, object string) string {
 	short := t.integration.Short
 	if short == "" {
 		short = t.connection.App
 	}
-	return "gw-" + short + "-" + digest(16, string(c.Key()), t.connection.Name, object, c.Revision.String())
+	return "gw-" + short + "-" + digest(16, string(key), t.connection.Name, object, c.Revision.String())
 }
 
 func digest(digits int, parts ...string) string {
@@ -112,7 +116,7 @@ func digest(digits int, parts ...string) string {
 		text = append(append(text, ':'), p...)
 	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])[:digits]
+	return string(hex.AppendEncode(room[:0], sum[:])[:digits])
 }
 
 // distinct keeps the first problem of each field: that a mapping's required
@@ -151,10 +155,10 @@ func notification(t *target, c *record.Canonical, object string, problems []inte
 
 // emit encodes what a record became. All commands carry the record's key, so
 // they keep its order.
-func (w *work) emit(input int, c *record.Canonical, commands []record.OutboundCommand, notifications []record.Notification, res *stage.Result) error {
+func (w *work) emit(input int, t *target, of record.Key, commands []record.OutboundCommand, notifications []record.Notification, res *stage.Result) error {
 	key := w.batch[input].Key
-	if string(key) != string(c.Key()) {
-		key = []byte(c.Key())
+	if string(key) != string(of) {
+		key = []byte(of)
 	}
 	topics, codecs := w.router.cfg.Topics, w.router.deps.Codecs
 	for i := range commands {
@@ -162,7 +166,7 @@ func (w *work) emit(input int, c *record.Canonical, commands []record.OutboundCo
 		if err != nil {
 			return err
 		}
-		res.Outputs = append(res.Outputs, stage.Output{Topic: topics.Outbound(commands[i].App), Key: key, Value: value, Input: input})
+		res.Outputs = append(res.Outputs, stage.Output{Topic: t.topic, Key: key, Value: value, Input: input})
 	}
 	for i := range notifications {
 		value, err := codecs.Notification.Append(nil, &notifications[i])

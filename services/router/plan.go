@@ -14,6 +14,7 @@ import (
 type target struct {
 	connection  *controlplane.Connection
 	integration *integration.Integration
+	topic       string // of its app's commands
 	account     integration.Account
 	schemas     []integration.ObjectSchema
 	// conditions of each entity that is routed here; any that holds is enough.
@@ -46,7 +47,7 @@ func (w *work) plan(id record.TenantID) *plan {
 				continue
 			}
 			t = &target{
-				connection: c, integration: i, schemas: i.Map.Describe(),
+				connection: c, integration: i, schemas: i.Map.Describe(), topic: w.router.cfg.Topics.Outbound(c.App),
 				account:    integration.Account{Remote: c.RemoteAccount, Settings: c.Settings},
 				conditions: map[canonical.Entity][]string{},
 			}

@@ -33,7 +33,7 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 	}
 	plan := w.plan(c.TenantID)
 	if plan.fields {
-		whole, err := w.router.deps.Codecs.Canonical.Borrow(ctx, w.batch[input].Value, &w.room)
+		whole, err := w.router.deps.Codecs.Canonical.Borrow(ctx, w.batch[input].Value, &w.router.room)
 		if err != nil {
 			return err
 		}
@@ -45,12 +45,13 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 	}
 	w.payloads = w.payloads[:0]
 	lineage := c.Lineage.WithHop(Name, now)
+	key := c.Key()
 	for _, t := range plan.targets {
 		rows, in, err := w.rows(ctx, t, c, values)
 		if err != nil {
 			return err
 		}
-		commands, notifications, err := w.commands(ctx, t, c, rows, in)
+		commands, notifications, err := w.commands(ctx, t, c, key, rows, in)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 			n.At, n.Lineage = now, lineage
 			s.Outcome, s.Class, s.Code = "invalid", fault.Business, n.Code
 		}
-		if err := w.emit(input, c, commands, notifications, res); err != nil {
+		if err := w.emit(input, t, key, commands, notifications, res); err != nil {
 			return err
 		}
 	}
@@ -94,9 +95,9 @@ func ready(c *record.Canonical) (map[canonical.Entity]integration.Entity, error)
 
 // rows sorts a record's entities by the objects they are at a target, and
 // collects what is to be mapped.
-func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values map[canonical.Entity]integration.Entity) ([]*row, integration.Source, error) {
+func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values map[canonical.Entity]integration.Entity) ([]row, integration.Source, error) {
 	in := integration.Source{RecordID: c.RecordID, Fields: c.SourceFields}
-	var rows []*row
+	var rows []row
 	for _, e := range c.Entities {
 		entity := canonical.Entity(e.Entity)
 		object := t.integration.Map.Of(entity)
@@ -104,12 +105,12 @@ func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values 
 		if object == "" || !routed {
 			continue
 		}
-		i := slices.IndexFunc(rows, func(r *row) bool { return r.object == object })
+		i := slices.IndexFunc(rows, func(r row) bool { return r.object == object })
 		if i < 0 {
 			i = len(rows)
-			rows = append(rows, &row{object: object})
+			rows = append(rows, row{object: object})
 		}
-		r := rows[i]
+		r := &rows[i]
 		r.entities = append(r.entities, entity)
 		value, isReady := values[entity]
 		if !isReady {

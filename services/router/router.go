@@ -56,11 +56,13 @@ type router struct {
 	cfg      Config
 	deps     Deps
 	compiler *mapping.Compiler
+	room     schemas.Room // of the batch at hand
 }
 
 // Begin decodes a batch and makes sure that the control plane is as new as
 // what the records need.
 func (r *router) Begin(ctx context.Context, batch []stage.Record) (stage.Work, error) {
+	r.room.Reset()
 	w := &work{router: r, batch: batch, records: make([]*record.Canonical, len(batch)), unreadable: make([]error, len(batch))}
 	var version int64
 	for i := range batch {
@@ -99,7 +101,6 @@ type work struct {
 	records    []*record.Canonical // nil where unreadable or erased
 	unreadable []error
 	snapshot   *controlplane.Snapshot
-	room       schemas.Room
 	payloads   []byte // of the record at hand
 	plans      map[record.TenantID]*plan
 }
@@ -109,7 +110,7 @@ func (w *work) Lookups(stage.Views) []stage.Lookup { return nil }
 
 func (w *work) Compute(ctx context.Context, _ stage.Views) (stage.Result, error) {
 	now := w.router.deps.Now()
-	res := stage.Result{Settled: make([]stage.Settled, 0, len(w.batch))}
+	res := stage.Result{Settled: make([]stage.Settled, 0, len(w.batch)), Outputs: make([]stage.Output, 0, 2*len(w.batch))}
 	for i := range w.batch {
 		in := &w.batch[i]
 		s := stage.Settled{Key: record.Key(in.Key), Input: stage.Position{Partition: in.Partition, Offset: in.Offset}}

@@ -120,7 +120,7 @@ func logs() []Mutant {
 			File: "pkg/stage/compute.go",
 			Edits: []Edit{
 				{Old: "if kafka.Partition(batch[i].Key, n) != batch[i].Partition {", New: "if n < 0 {"},
-				{Old: "o.Topic == m.cfg.Changelog && kafka.Partition(o.Key, m.cfg.Kafka.PartitionCount()) != p {", New: "p < 0 {"},
+				{Old: "kafka.Partition(o.Key, m.cfg.Kafka.PartitionCount()) != in.Partition {", New: "in == nil {"},
 			},
 			Package: "./pkg/stage", Test: "^TestMisplacedKeyIsADeadLetter$",
 		},
