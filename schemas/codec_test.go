@@ -143,6 +143,14 @@ func TestLayoutsAgreeWithTheLibrary(t *testing.T) {
 func TestBorrowedRecordsDoNotShareTheirRoom(t *testing.T) {
 	c, _ := open(t)
 	var room schemas.Room
+	for range 3 { // batches
+		room.Reset()
+		borrowAll(t, c, &room)
+	}
+}
+
+func borrowAll(t *testing.T, c *schemas.Codecs, room *schemas.Room) {
+	t.Helper()
 	var want []record.Replica
 	var got []*record.Replica
 	r := rand.New(rand.NewPCG(7, 7))
@@ -160,11 +168,17 @@ func TestBorrowedRecordsDoNotShareTheirRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := c.Replica.Borrow(t.Context(), value, &room)
+		out, err := c.Replica.Borrow(t.Context(), value, room)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want, got = append(want, in), append(got, out)
+		merged := *out
+		merged.Fields = append(room.Fields(len(in.Fields)), out.Fields...)
+		if len(in.Fields) == 0 {
+			merged.Fields = nil
+		}
+		want, got = append(want, in), append(got, &merged)
 	}
 	for i := range got {
 		if !reflect.DeepEqual(*got[i], want[i]) {
