@@ -42,7 +42,7 @@ func edges() []Mutant {
 				{Old: "\"SELECT pg_advisory_unlock(hashtextextended($1, 0))\"", New: "\"SELECT hashtextextended($1, 0)\""},
 			},
 			Package: "./pkg/postgres", Test: "^TestTokenRefreshesOfTwoProcessesDoNotOverlap$",
-			Faults: "F1",
+			Faults: "F1,F10",
 		},
 		{
 			Name: "used-before-durable", Races: []string{"R19"}, Wrong: "a rotated token is used although it could not be stored",

@@ -136,7 +136,7 @@ func (s *settings) title() string {
 
 func (s *settings) how() string {
 	if s.torture {
-		return "The whole platform is built with the mistake by `go build -overlay` and tortured for half a minute on the " + s.broker +
+		return "The whole platform is built with the mistake by `go build -overlay` and tortured for half a minute, or for three quarters of one where processes are frozen, on the " + s.broker +
 			" broker, by the faults that bring it to light; the checker must call the run wrong."
 	}
 	return "Each mistake is built into the platform by `go build -overlay`; the test named must fail, by what it asserts. 9 of 10 must be caught. " +
@@ -220,9 +220,18 @@ func (s *settings) torturer(ctx context.Context, chosen []mutants.Mutant) (func(
 	}, nil
 }
 
+// length of a run's load: half a minute, or what one freeze (F2) takes, which
+// must last longer than a session.
+func length(faults string) string {
+	if slices.Contains(strings.Split(faults, ","), "F2") {
+		return "45s"
+	}
+	return "30s"
+}
+
 // tortured is one run; found are the invariants that were broken, "" if none.
 func (s *settings) tortured(ctx context.Context, program, platform, faults string, seed int) (found string, err error) {
-	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-events", "3000", "-duration", "30s", "-drain", "90s", "-faults", faults, "-seed", strconv.Itoa(seed))
+	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-events", "3000", "-duration", length(faults), "-drain", "90s", "-faults", faults, "-seed", strconv.Itoa(seed))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
 	out, err := cmd.CombinedOutput()
 	var names []string
