@@ -63,13 +63,14 @@ func (d *Deliveries) Claim(ctx context.Context, quotas []Quota, lease time.Durat
 	// Two statements, because each sees what was committed before it began: a
 	// payload that was consumed while the first waited for a row is seen by the
 	// second, and the row, now ours, cannot move on.
-	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, claimRows, lanes, limits, lease, trials)
-		if err != nil {
+	err := d.db.inTxByIndex(ctx, func(batch *pgx.Batch) {
+		batch.Queue(claimRows, lanes, limits, lease, trials).Query(func(rows pgx.Rows) (err error) {
+			claimed, err = pgx.CollectRows(rows, scanClaimed)
 			return err
-		}
-		if claimed, err = pgx.CollectRows(rows, scanClaimed); err != nil || len(claimed) == 0 {
-			return err
+		})
+	}, func(tx pgx.Tx) error {
+		if len(claimed) == 0 {
+			return nil
 		}
 		return loadStates(ctx, tx, claimed)
 	})
@@ -245,13 +246,11 @@ func (d *Deliveries) Store(ctx context.Context, stored []Stored) ([]bool, error)
 		progress[i] = s.Remote
 	}
 	held := make(map[int64]bool, n)
-	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
-		if err := storeProgress(ctx, tx, ids, epochs, progress); err != nil {
-			return err
-		}
+	err := d.db.inTxByIndex(ctx, func(batch *pgx.Batch) {
+		queueProgress(batch, ids, epochs, progress)
 		// FOR SHARE: a claim that takes the row over waits until this request is
 		// visible to it.
-		rows, err := tx.Query(ctx, `
+		batch.Queue(`
 			INSERT INTO delivery_request AS q (row_id, epoch, request_id, step, final, head, body, base, payload, stored_at)
 			SELECT r.id, r.epoch, u.request_id, u.step, u.final, u.head::json, u.body, u.base::json, u.payload, now()
 			FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::int[], $5::bool[], $6::text[], $7::bytea[], $8::text[], $9::bytea[])
@@ -260,16 +259,14 @@ func (d *Deliveries) Store(ctx context.Context, stored []Stored) ([]bool, error)
 			FOR SHARE OF r
 			ON CONFLICT (row_id) DO UPDATE SET epoch = EXCLUDED.epoch, request_id = EXCLUDED.request_id, step = EXCLUDED.step, final = EXCLUDED.final,
 				head = EXCLUDED.head, body = EXCLUDED.body, base = EXCLUDED.base, payload = EXCLUDED.payload, stored_at = EXCLUDED.stored_at
-			RETURNING row_id`, ids, epochs, requestIDs, steps, finals, heads, bodies, jsonTexts(bases), payloads)
-		if err != nil {
+			RETURNING row_id`, ids, epochs, requestIDs, steps, finals, heads, bodies, jsonTexts(bases), payloads).Query(func(rows pgx.Rows) error {
+			written, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			for _, id := range written {
+				held[id] = true
+			}
 			return err
-		}
-		written, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		for _, id := range written {
-			held[id] = true
-		}
-		return err
-	})
+		})
+	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: store request: %w", err)
 	}
@@ -280,8 +277,8 @@ func (d *Deliveries) Store(ctx context.Context, stored []Stored) ([]bool, error)
 	return out, nil
 }
 
-// storeProgress records the outcome of steps that are not the last.
-func storeProgress(ctx context.Context, tx pgx.Tx, ids, epochs []int64, progress []*integration.Remote) error {
+// queueProgress records the outcome of steps that are not the last.
+func queueProgress(batch *pgx.Batch, ids, epochs []int64, progress []*integration.Remote) {
 	var id, epoch []int64
 	var remotes []*integration.Remote
 	for i, r := range progress {
@@ -290,14 +287,13 @@ func storeProgress(ctx context.Context, tx pgx.Tx, ids, epochs []int64, progress
 		}
 	}
 	if len(id) == 0 {
-		return nil
+		return
 	}
 	c := remoteColumns(remotes)
-	_, err := tx.Exec(ctx, `
+	batch.Queue(`
 		UPDATE delivery_row r SET destination_id = u.id, destination_type = u.type, destination_version = u.version, destination_active = u.active
 		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bool[]) AS u(row_id, epoch, id, type, version, active)
 		WHERE r.id = u.row_id AND r.epoch = u.epoch AND r.status = 'sending'`, id, epoch, c.ids, c.types, c.versions, c.active)
-	return err
 }
 
 type remoteArrays struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
@@ -47,17 +48,15 @@ func (d *Deliveries) Consume(ctx context.Context, topic string, cursors []Cursor
 		return false, err
 	}
 	in := newDesiredColumns(conflate(desired, lanes))
-	moved := true
-	err := d.db.inTx(ctx, func(tx pgx.Tx) error {
-		if err := moveOffsets(ctx, tx, topic, cursors); err != nil {
-			return err
-		}
+	err := d.db.inTxWith(ctx, func(batch *pgx.Batch) {
+		queueOffsets(batch, topic, cursors)
+	}, func(tx pgx.Tx) error {
 		if len(in.rows) == 0 {
 			return nil
 		}
 		stopped, err := in.upsert(ctx, tx)
 		if err != nil {
-			return fmt.Errorf("postgres: consume: %w", err)
+			return err
 		}
 		var results [][]byte
 		for _, n := range stopped {
@@ -70,9 +69,12 @@ func (d *Deliveries) Consume(ctx context.Context, topic string, cursors []Cursor
 		return appendOutbox(ctx, tx, OutboxResult, results)
 	})
 	if errors.Is(err, errOffsetMoved) {
-		moved, err = false, nil
+		return false, nil
 	}
-	return moved && err == nil, err
+	if err != nil {
+		return false, fmt.Errorf("postgres: consume: %w", err)
+	}
+	return true, nil
 }
 
 func (d *Desired) lane() LaneKey {
@@ -81,28 +83,28 @@ func (d *Desired) lane() LaneKey {
 
 var errOffsetMoved = errors.New("another consumer moved the offset")
 
-func moveOffsets(ctx context.Context, tx pgx.Tx, topic string, cursors []Cursor) error {
+// queueOffsets moves the offsets; where one is not the expected one the batch
+// ends with errOffsetMoved.
+func queueOffsets(batch *pgx.Batch, topic string, cursors []Cursor) {
 	slices.SortFunc(cursors, func(a, b Cursor) int { return cmp.Compare(a.Partition, b.Partition) })
 	for _, c := range cursors {
-		var tag interface{ RowsAffected() int64 }
-		var err error
+		var move *pgx.QueuedQuery
 		if c.Expected == 0 {
-			tag, err = tx.Exec(ctx, `
+			move = batch.Queue(`
 				INSERT INTO delivery_offset AS o (topic, partition, next_offset) VALUES ($1, $2, $3)
 				ON CONFLICT (topic, partition) DO UPDATE SET next_offset = $3 WHERE o.next_offset = 0`, topic, c.Partition, c.Next)
 		} else {
-			tag, err = tx.Exec(ctx, `
+			move = batch.Queue(`
 				UPDATE delivery_offset SET next_offset = $4 WHERE topic = $1 AND partition = $2 AND next_offset = $3`,
 				topic, c.Partition, c.Expected, c.Next)
 		}
-		if err != nil {
-			return fmt.Errorf("postgres: move offset of %s/%d: %w", topic, c.Partition, err)
-		}
-		if tag.RowsAffected() == 0 {
-			return errOffsetMoved
-		}
+		move.Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() == 0 {
+				return errOffsetMoved
+			}
+			return nil
+		})
 	}
-	return nil
 }
 
 type laneDesired struct {

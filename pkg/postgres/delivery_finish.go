@@ -65,12 +65,10 @@ type Finished struct {
 // once more, because the late call may have put an old one there.
 func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, error) {
 	held := make(map[int64]bool, len(finished))
-	err := d.db.inTxByIndex(ctx, func(tx pgx.Tx) error {
-		clear(held)
-		settled, err := updateFinished(ctx, tx, finished)
-		if err != nil {
-			return fmt.Errorf("postgres: finish: %w", err)
-		}
+	var settled map[int64]standing
+	err := d.db.inTxByIndex(ctx, func(batch *pgx.Batch) {
+		settled = queueFinished(batch, finished)
+	}, func(tx pgx.Tx) error {
 		kept := make([]*Finished, 0, len(finished))
 		var lost []int64
 		for i := range finished {
@@ -94,7 +92,7 @@ func (d *Deliveries) Finish(ctx context.Context, finished []Finished) ([]bool, e
 		return finishRest(ctx, tx, kept)
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("postgres: finish: %w", err)
 	}
 	out := make([]bool, len(finished))
 	for i := range finished {
@@ -173,7 +171,9 @@ type standing struct {
 	desired record.Revision
 }
 
-func updateFinished(ctx context.Context, tx pgx.Tx, finished []Finished) (map[int64]standing, error) {
+// queueFinished locks and updates the rows. Once the batch is closed the answer
+// has those whose lease held.
+func queueFinished(batch *pgx.Batch, finished []Finished) map[int64]standing {
 	n := len(finished)
 	ids, epochs := make([]int64, n), make([]int64, n)
 	endings, classes, codes, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -189,34 +189,19 @@ func updateFinished(ctx context.Context, tx pgx.Tx, finished []Finished) (map[in
 		digests[i], remotes[i] = f.Digest, f.Remote
 	}
 	c := remoteColumns(remotes)
-	// Two statements on one trip: the second sees what the locks waited for.
-	batch := &pgx.Batch{}
+	// Two statements: the second sees what the locks waited for.
 	batch.Queue(lockFinished, lockOrder(finished))
-	batch.Queue(finishRows, ids, epochs, endings, doubts, delays, classes, codes, details, changed, c.ids, c.types, c.versions, c.active, digests, resends)
-	results := tx.SendBatch(ctx, batch)
-	if _, err := results.Exec(); err != nil {
-		return nil, closed(results, err)
-	}
-	rows, err := results.Query()
-	if err != nil {
-		return nil, closed(results, err)
-	}
-	out := make(map[int64]standing, n)
-	var id int64
-	var s standing
-	_, err = pgx.ForEachRow(rows, []any{&id, &s.status, &s.desired.Generation, &s.desired.Offset}, func() error {
-		out[id] = s
-		return nil
+	settled := make(map[int64]standing, n)
+	batch.Queue(finishRows, ids, epochs, endings, doubts, delays, classes, codes, details, changed, c.ids, c.types, c.versions, c.active, digests, resends).Query(func(rows pgx.Rows) error {
+		var id int64
+		var s standing
+		_, err := pgx.ForEachRow(rows, []any{&id, &s.status, &s.desired.Generation, &s.desired.Offset}, func() error {
+			settled[id] = s
+			return nil
+		})
+		return err
 	})
-	if err != nil {
-		return nil, closed(results, err)
-	}
-	return out, results.Close()
-}
-
-func closed(r pgx.BatchResults, err error) error {
-	_ = r.Close() // reports err again
-	return err
+	return settled
 }
 
 const maxDetail = 2000
@@ -298,7 +283,7 @@ func finishRest(ctx context.Context, tx pgx.Tx, kept []*Finished) error {
 		return nil
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("postgres: finish: %w", err)
+		return err
 	}
 	if err := tellClosed(ctx, tx, kept, *resolved); err != nil {
 		return err

@@ -232,3 +232,34 @@ func TestTwoTenantsOnOneRealmHaveRowsOfTheirOwn(t *testing.T) {
 		t.Fatalf("claimed %v, want %v", got, want)
 	}
 }
+
+// Of a batch of two partitions one has another consumer by now: nothing of it
+// is stored, and what is right about the other partition does not move either.
+func TestABatchIsStoredForAllItsPartitionsOrForNone(t *testing.T) {
+	b, _ := newBench(t)
+	consume := func(cursors ...postgres.Cursor) bool {
+		t.Helper()
+		desired := []postgres.Desired{{Command: command("A", 1, record.VerbUpsert, "1"), RemoteAccount: realm}}
+		moved, err := b.d.Consume(t.Context(), topic, cursors, desired, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return moved
+	}
+	if consume(postgres.Cursor{Partition: 0, Next: 5}, postgres.Cursor{Partition: 1, Expected: 7, Next: 8}, postgres.Cursor{Partition: 2, Next: 1}) {
+		t.Error("moved from an offset that partition 1 never had")
+	}
+	offsets, err := b.d.StartOffsets(t.Context(), topic, []int32{0, 1, 2})
+	if err != nil || len(offsets) != 0 {
+		t.Errorf("offsets %v, %v; want none", offsets, err)
+	}
+	if got := b.claim(10); len(got) != 0 {
+		t.Errorf("claimed %s", got[0].Payload)
+	}
+	if !consume(postgres.Cursor{Partition: 0, Next: 5}, postgres.Cursor{Partition: 1, Next: 8}) {
+		t.Error("not moved from the right offsets")
+	}
+	if r := b.claimOne(); string(r.Payload) != "1" {
+		t.Errorf("claimed %s", r.Payload)
+	}
+}

@@ -103,6 +103,33 @@ func (db *DB) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, fn)
 }
 
+// inTxWith is inTx for a transaction that begins with the statements that first
+// queues: they and the BEGIN are one round trip. Where there is no rest the
+// commit is part of it, too.
+func (db *DB) inTxWith(ctx context.Context, first func(*pgx.Batch), rest func(pgx.Tx) error) (err error) {
+	batch := &pgx.Batch{}
+	batch.BeginTx(pgx.TxOptions{})
+	first(batch)
+	if rest == nil {
+		batch.Queue("commit")
+	}
+	results := db.pool.SendBatch(ctx, batch)
+	tx := results.Tx()
+	defer func() {
+		// It gives the connection back, too, whatever became of the transaction.
+		if rerr := tx.Rollback(ctx); rerr != nil && !errors.Is(rerr, pgx.ErrTxClosed) && err == nil {
+			err = rerr
+		}
+	}()
+	if err := results.Close(); err != nil || rest == nil {
+		return err
+	}
+	if err := rest(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
 // Temporary reports whether the same call may succeed later: the server is
 // away, restarting, overloaded, or chose this transaction as a deadlock victim.
 // A statement the database refuses is not temporary.
