@@ -40,6 +40,9 @@ type accountState struct {
 const (
 	firstWindow  = 32
 	halvingPause = time.Second
+	// few rows an account may hold however much the others do, and they do not
+	// wait long for a batch to fill.
+	few = 4
 )
 
 func newAccounts(each int) *accounts {
@@ -92,68 +95,78 @@ func (a *accounts) room() int {
 func (a *accounts) quotas(lanes []postgres.Lane, room int, now time.Time) []postgres.Quota {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	free := map[account]int{}
+	using := 0 // slots, by all accounts, with what is given here
+	for _, s := range a.byID {
+		using += min(s.held, a.each)
+	}
+	free, perAccount := map[account]int{}, map[account]int{}
 	for _, l := range lanes {
 		id := account{l.App, l.RemoteAccount}
-		if _, ok := free[id]; ok {
-			continue
-		}
-		s := a.state(id)
-		may := s.window
-		if s.limit > 0 {
-			may = min(may, s.limit)
-		}
-		if others := a.others(id); others > 0 {
-			// Never all of what the others left: a fresh one has to find something.
-			may = min(may, max(1, (a.total-others)*3/4))
-		} else {
-			may = min(may, a.each+a.prefetch())
-		}
-		if now.Before(s.until) {
-			may = 0
-		}
-		free[id] = max(0, may-s.held)
-		// With every slot taken there is time to claim many at once.
-		if s.held >= a.each && free[id] < min(claimMin, a.prefetch()/2) {
-			free[id] = 0
-		}
+		free[id] = a.free(id, 0, using, now)
+		perAccount[id]++
 	}
 	// In random order, so that a remainder is not always the same lane's.
 	order := rand.Perm(len(lanes)) // #nosec G404 -- fairness, not secrecy
 	slices.SortStableFunc(order, func(i, j int) int {
 		return cmp.Compare(free[account{lanes[i].App, lanes[i].RemoteAccount}], free[account{lanes[j].App, lanes[j].RemoteAccount}])
 	})
-	perAccount := map[account]int{}
-	for _, l := range lanes {
-		perAccount[account{l.App, l.RemoteAccount}]++
-	}
+	given := map[account]int{}
 	var out []postgres.Quota
 	for n, i := range order {
 		l := lanes[i]
 		id := account{l.App, l.RemoteAccount}
 		// Smallest first, so what it cannot use is there for those behind it.
 		share := ceilDiv(room, len(order)-n)
-		give := min(share, ceilDiv(free[id], perAccount[id]), room)
+		// Asked again, because those before it were given something: accounts that
+		// nobody knows yet would else have more than there is, together.
+		give := min(share, ceilDiv(a.free(id, given[id], using, now), perAccount[id]), room)
 		perAccount[id]--
 		if give <= 0 {
 			continue
 		}
-		free[id] -= give
+		using += a.slotsOf(id, given[id]+give) - a.slotsOf(id, given[id])
+		given[id] += give
 		room -= give
 		out = append(out, postgres.Quota{Lane: l.ID, Limit: int32(give)}) // #nosec G115 -- at most the process's capacity
 	}
 	return out
 }
 
-// others is how many slots the other accounts may be using.
-func (a *accounts) others(id account) int {
-	n := 0
-	for other, s := range a.byID {
-		if other != id {
-			n += min(s.held, a.each)
-		}
+// free is how many rows more the account may be given, after those it was given
+// already, while all accounts together may be using that many slots.
+func (a *accounts) free(id account, given, using int, now time.Time) int {
+	s := a.state(id)
+	may := s.window
+	if s.limit > 0 {
+		may = min(may, s.limit)
 	}
-	return n
+	if others := using - a.slotsOf(id, given); others > 0 {
+		// Never all of what the others left: a fresh one has to find something.
+		may = min(may, max(few, (a.total-others)*3/4))
+	} else {
+		may = min(may, a.each+a.prefetch())
+	}
+	if now.Before(s.until) {
+		may = 0
+	}
+	// With every slot taken there is time to claim many at once.
+	if s.held >= a.each && may-s.held < min(claimMin, a.prefetch()/2) {
+		return 0
+	}
+	return max(0, may-s.held-given)
+}
+
+// slotsOf is how many slots the account may be using.
+func (a *accounts) slotsOf(id account, given int) int {
+	return min(a.state(id).held+given, a.each)
+}
+
+// quiet reports an account with so little on its way that nothing but the wait
+// for others keeps its rows.
+func (a *accounts) quiet(id account) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state(id).held <= few
 }
 
 func ceilDiv(a, b int) int {

@@ -123,7 +123,7 @@ func (a *attempt) run(ctx, work context.Context) {
 	// A finish past the lease still matters: it asks for a resend.
 	finish, cancelFinish := context.WithDeadline(work, a.deadline.Add(a.s.cfg.Margin+finishGrace))
 	defer cancelFinish()
-	held, err := a.s.finish.do(finish, f)
+	held, err := a.s.finish.do(finish, f, false)
 	if err != nil {
 		a.s.log.Warn("attempt not finished, the row is resolved when its lease ends", slog.Int64("row", a.row.ID), slog.String("error", err.Error()))
 		return
@@ -273,7 +273,7 @@ func (a *attempt) steps(stop, ctx context.Context) (postgres.Finished, error) {
 			return a.released(), nil //nolint:nilerr // it was told to stop
 		}
 		// Not stored is not sent, whatever the reason.
-		held, err := a.s.store.do(ctx, a.stored(step))
+		held, err := a.s.store.do(ctx, a.stored(step), a.s.accounts.quiet(a.account()))
 		if err != nil || !held {
 			a.s.metrics.leasesLost.Inc()
 			return a.released(), nil //nolint:nilerr // the batch writer logged it

@@ -42,6 +42,7 @@ type batcher[T, R any] struct {
 
 type batchItem[T, R any] struct {
 	value T
+	hurry bool
 	done  chan batchAnswer[R]
 }
 
@@ -54,10 +55,10 @@ func newBatcher[T, R any](name string, write func(context.Context, []T) ([]R, er
 	return &batcher[T, R]{name: name, write: write, queue: make(chan batchItem[T, R], batchMax), sizes: m.writes.WithLabelValues(name), log: log}
 }
 
-// do returns once the value is written. A database that is away is waited for,
-// until ctx ends.
-func (b *batcher[T, R]) do(ctx context.Context, v T) (R, error) {
-	item := batchItem[T, R]{value: v, done: make(chan batchAnswer[R], 1)}
+// do returns once the value is written; one in a hurry does not wait long for
+// others. A database that is away is waited for, until ctx ends.
+func (b *batcher[T, R]) do(ctx context.Context, v T, hurry bool) (R, error) {
+	item := batchItem[T, R]{value: v, hurry: hurry, done: make(chan batchAnswer[R], 1)}
 	var zero R
 	select {
 	case b.queue <- item:
@@ -105,13 +106,18 @@ func (b *batcher[T, R]) gather(ctx context.Context) []batchItem[T, R] {
 	case <-ctx.Done():
 		return nil
 	}
+	busy := b.last >= batchFew/4
 	linger := batchLinger
-	if b.last >= batchFew/4 {
+	if busy {
 		linger = batchLingerBusy
 	}
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
 	for waiting := true; len(items) < batchMax; {
+		if busy && items[len(items)-1].hurry {
+			busy = false
+			timer.Reset(batchLinger)
+		}
 		select {
 		case next := <-b.queue:
 			items = append(items, next)

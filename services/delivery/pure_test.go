@@ -92,6 +92,21 @@ func TestTwoTenantsOfOneAccountShareItsWindow(t *testing.T) {
 	}
 }
 
+// Six accounts that nobody knows yet: two that hang must not have every slot
+// before it shows.
+func TestFreshAccountsTogetherHaveNoMoreThanThereIs(t *testing.T) {
+	a := newAccounts(32)
+	got, total := give(a.quotas(lanes("a", "b", "c", "d", "e", "f"), a.room(), time.Now()))
+	if total > a.total+6*few {
+		t.Errorf("%d slots, given %v", a.total, got)
+	}
+	for lane := range int32(6) {
+		if got[lane+1] < few {
+			t.Errorf("lane %d was given %d: %v", lane+1, got[lane+1], got)
+		}
+	}
+}
+
 func TestSilenceShrinksAnAccountAndAnswersLetItGrow(t *testing.T) {
 	a := newAccounts(256)
 	id, now := account{"shop", "a"}, time.Now()
@@ -125,5 +140,18 @@ func TestAnAccountThatHoldsEverythingLeavesRoom(t *testing.T) {
 	}
 	if _, total := give(a.quotas(lanes("b"), a.room(), time.Now())); total < 30 {
 		t.Errorf("a fresh account is given %d", total)
+	}
+}
+
+func TestAnAccountThatHoldsNothingIsGivenRowsHoweverLittleRoomThereIs(t *testing.T) {
+	a := newAccounts(32)
+	for _, id := range []string{"a", "b", "c"} {
+		a.take(account{"shop", id}, 32)
+	}
+	if room := a.room(); room != 8 {
+		t.Fatalf("room for %d", room)
+	}
+	if got, _ := give(a.quotas(lanes("a", "b", "c", "d"), a.room(), time.Now())); got[4] != few {
+		t.Errorf("given %v", got)
 	}
 }

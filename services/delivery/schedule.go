@@ -13,8 +13,13 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/postgres"
 )
 
-// claimMin is how many rows are worth a claim while others are in flight.
-const claimMin = 50
+const (
+	// claimMin is how many rows are worth a claim while others are in flight.
+	claimMin = 50
+	// claimPace is how soon after a claim of fewer the next one is made: attempts
+	// end by the dozen, and each of them is a hint that rows are due.
+	claimPace = 5 * time.Millisecond
+)
 
 // schedule claims due rows and starts an attempt for each, until ctx ends; it
 // returns when the last attempt has.
@@ -22,11 +27,14 @@ func (s *Service) schedule(ctx, work context.Context) error {
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
 	for ctx.Err() == nil {
+		// However little room there is, a lane that holds nothing may need it: what
+		// is worth a claim is decided account by account.
 		room := s.accounts.room()
-		if room < claimMin {
+		if room < 1 {
 			s.idle(ctx)
 			continue
 		}
+		began := time.Now()
 		claimed, err := s.claim(ctx, room)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -51,6 +59,7 @@ func (s *Service) schedule(ctx, work context.Context) error {
 		}
 		if len(claimed) < claimMin {
 			s.idle(ctx)
+			kafka.Wait(ctx, claimPace-time.Since(began))
 		}
 	}
 	return nil
@@ -130,7 +139,7 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 	for _, q := range quotas {
 		asked += int(q.Limit)
 	}
-	s.due.more = len(rows) == asked
+	s.due.more = len(rows) == asked && asked >= claimMin
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -147,14 +156,15 @@ func (s *Service) claim(ctx context.Context, room int) ([]*attempt, error) {
 }
 
 // lanesAge is how long the lanes that were found due are taken for due, while
-// each claim gets all it asks for. Looking costs about as much as claiming.
-const lanesAge = 25 * time.Millisecond
+// each claim is a large one and gets all it asks for. Looking costs about as
+// much as claiming, and a lane that has just become due waits as long.
+const lanesAge = 10 * time.Millisecond
 
 // dueLanes is what the scheduler knows of the lanes.
 type dueLanes struct {
 	lanes []postgres.Lane
 	at    time.Time
-	more  bool // the last claim got all it asked for
+	more  bool // the last claim got all it asked for, and it was worth it
 }
 
 // lanes are those with due rows. What was found a moment ago is as good as a

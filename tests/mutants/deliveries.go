@@ -17,7 +17,7 @@ func deliveries() []Mutant {
 		{
 			Name: "request-not-stored", Races: []string{"R13"}, Wrong: "a request is sent without having been stored",
 			File:    "services/delivery/attempt.go",
-			Edits:   []Edit{{Old: "held, err := a.s.store.do(ctx, a.stored(step))", New: "held, err := true, error(nil)"}},
+			Edits:   []Edit{{Old: "held, err := a.s.store.do(ctx, a.stored(step), a.s.accounts.quiet(a.account()))", New: "held, err := true, error(nil)"}},
 			Package: "./services/delivery", Test: crash,
 			Faults: "F1,F8",
 		},
