@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,5 +155,29 @@ func TestAnAccountThatHoldsNothingIsGivenRowsHoweverLittleRoomThereIs(t *testing
 	}
 	if got, _ := give(a.quotas(lanes("a", "b", "c", "d"), a.room(), time.Now())); got[4] != few {
 		t.Errorf("given %v", got)
+	}
+}
+
+// A job is never kept waiting by another, and the end waits for all.
+func TestACrewDoesEveryJobAtOnce(t *testing.T) {
+	c := newCrew()
+	var done atomic.Int32
+	for range 3 { // in the second and third round they find others' goroutines
+		release := make(chan struct{})
+		var begun sync.WaitGroup
+		for range 50 {
+			begun.Add(1)
+			c.do(func() {
+				begun.Done()
+				<-release
+				done.Add(1)
+			})
+		}
+		begun.Wait()
+		close(release)
+	}
+	c.end()
+	if got := done.Load(); got != 150 {
+		t.Errorf("%d of 150 jobs were done", got)
 	}
 }

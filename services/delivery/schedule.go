@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/controlplane"
@@ -24,8 +23,8 @@ const (
 // schedule claims due rows and starts an attempt for each, until ctx ends; it
 // returns when the last attempt has.
 func (s *Service) schedule(ctx, work context.Context) error {
-	var attempts sync.WaitGroup
-	defer attempts.Wait()
+	crew := newCrew()
+	defer crew.end()
 	for ctx.Err() == nil {
 		// However little room there is, a lane that holds nothing may need it: what
 		// is worth a claim is decided account by account.
@@ -45,7 +44,7 @@ func (s *Service) schedule(ctx, work context.Context) error {
 			continue
 		}
 		for _, a := range claimed {
-			attempts.Go(func() {
+			crew.do(func() {
 				defer func() {
 					s.accounts.give(a.account())
 					s.nudge()
