@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ func BenchmarkDeliveryCycle(b *testing.B) {
 const cycleRecords = 20_000
 
 func benchmarkCycle(b *testing.B, size int) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the binary does
 	w, _ := newBench(b)
 	w.change(0, cycleRecords) // rows exist and are applied once, as they mostly are
 	drain(b, w, size)
