@@ -100,6 +100,8 @@ Three brokers of Apache Kafka, replication 3, min.insync 2, each a controller to
 
 Of what decides these waits, one setting is not Kafka's own: broker.session.timeout.ms is 3 s (heartbeats each 500 ms). Until the controller has given a broker up, what that broker leads has no leader, and what is to be acknowledged waits for it: with Kafka's default of 9 s every wait here is 6 s longer, and a commit that meets it runs into the transaction timeout of 10 s and is made again. Set it where these waits matter.
 
+A frozen broker can cost more, whatever its clients do: a transaction that was committed a moment before, and whose marker the frozen broker was to write, stays open until the coordinator gives that request up, after the brokers' request.timeout.ms, 30 s by default, or until the broker goes on. Its stage, and who reads that partition, stand still as long (seen in one of nine turns: 22 s).
+
 %[4]s
 ![the longest wait of each turn](benchmarks-brokers.svg)
 
