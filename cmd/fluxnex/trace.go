@@ -228,7 +228,7 @@ func standing(t console.TargetStep) string {
 		parts = append(parts, "waits for "+strings.Join(t.WaitsFor, ", "))
 	}
 	if t.Code != "" {
-		parts = append(parts, t.Code+": "+t.Detail)
+		parts = append(parts, strings.TrimSuffix(t.Code+": "+t.Detail, ": "))
 	}
 	return strings.Join(parts, ", ")
 }

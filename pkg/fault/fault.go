@@ -87,6 +87,15 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Err.Error()
 }
 
+// Cause is the error without its code, for where the code stands beside it;
+// "" where there is none.
+func (e *Error) Cause() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // New classifies a failure.

@@ -53,7 +53,7 @@ func (a *attempt) failed(f *fault.Error) postgres.Finished {
 func (a *attempt) end(ending postgres.Ending, f *fault.Error) postgres.Finished {
 	return postgres.Finished{
 		Row: a.row, Ending: ending, Sent: a.sent, Doubt: a.doubt, Remote: a.progress,
-		Class: f.Class.String(), Code: f.Code, Detail: f.Error(),
+		Class: f.Class.String(), Code: f.Code, Detail: f.Cause(),
 	}
 }
 
@@ -171,7 +171,7 @@ func (a *attempt) blocked(ctx context.Context, f *fault.Error) postgres.Finished
 		return a.retry(f)
 	}
 	out := a.released()
-	out.Class, out.Code, out.Detail = f.Class.String(), f.Code, f.Error()
+	out.Class, out.Code, out.Detail = f.Class.String(), f.Code, f.Cause()
 	return out
 }
 
