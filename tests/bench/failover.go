@@ -93,7 +93,7 @@ func (b *bench) threeBrokers(ctx context.Context) error {
 			}
 			return append([]goal{atMost("longest wait in s", worst, f.goal)}, wrong.goals()...)
 		})
-		res.Notes = append(res.Notes, fmt.Sprintf("%d states a second from webhook to command, each sent until it is accepted; the broker is away for %s; broker.session.timeout 3 s", lowRate, downFor))
+		res.Notes = append(res.Notes, fmt.Sprintf("%d states a second from webhook to command, each sent until it is accepted; the broker is away for %s; brokers have broker.session.timeout.ms=3000 and request.timeout.ms=5000", lowRate, downFor))
 		b.add(res)
 	}
 	return nil

@@ -98,9 +98,10 @@ func (b *bench) brokersPage(ctx context.Context) string {
 Written by %[1]smake bench-brokers%[1]s (tests/bench) on %[2]s; %[3]s.
 Three brokers of Apache Kafka, replication 3, min.insync 2, each a controller too; gateway, replica, normalizer and router, one process each; everything on that machine. Accounts change at a low, steady rate; a webhook is sent until it is accepted, as a source does. A record's wait runs from the moment its webhook was due until its command, or a newer one of the same record, can be read at every destination. Judged over every command: none lost, none twice, none older than the one before it.
 
-Of what decides these waits, one setting is not Kafka's own: broker.session.timeout.ms is 3 s (heartbeats each 500 ms). Until the controller has given a broker up, what that broker leads has no leader, and what is to be acknowledged waits for it: with Kafka's default of 9 s every wait here is 6 s longer, and a commit that meets it runs into the transaction timeout of 10 s and is made again. Set it where these waits matter.
+Of what decides these waits, two settings of the brokers are not Kafka's own; set them where these waits matter:
 
-A frozen broker can cost more, whatever its clients do: a transaction that was committed a moment before, and whose marker the frozen broker was to write, stays open until the coordinator gives that request up, after the brokers' request.timeout.ms, 30 s by default, or until the broker goes on. Its stage, and who reads that partition, stand still as long (seen in one of nine turns: 22 s).
+- broker.session.timeout.ms is 3 s (heartbeats each 500 ms). Until the controller has given a broker up, what that broker leads has no leader, and what is to be acknowledged waits for it: with Kafka's default of 9 s every wait here is 6 s longer, and a commit that meets it runs into the transaction timeout of 10 s and is made again.
+- request.timeout.ms, between brokers, is 5 s. A transaction that was committed a moment before, and whose marker a frozen broker was to write, stays open until the coordinator gives that request up; its stage, and who reads that partition, stand still as long. With Kafka's default of 30 s a record waited for 22 s, as long as the broker was frozen, in one of nine turns.
 
 %[4]s
 ![the longest wait of each turn](benchmarks-brokers.svg)

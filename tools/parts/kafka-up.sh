@@ -88,6 +88,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 auto.create.topics.enable=false
 P
+  # Else a broker that is frozen holds up the markers of transactions for 30 s.
+  [ "$N" -lt 3 ] || echo request.timeout.ms=5000 >> "$S/n$i/server.properties"
   [ -f "$S/n$i/data/meta.properties" ] ||
     java -cp "$LIBS/*" kafka.tools.StorageTool format -t "$(cat "$S/cluster-id")" -c "$S/n$i/server.properties" > "$S/n$i/format.log" 2>&1
   node "$S" "$i"
