@@ -28,7 +28,7 @@ func waits() []Mutant {
 					Old: "\t\tparents := make(map[record.ID]*record.Replica, len(in.parents))\n",
 					New: "\t\tif parked, ok := parkedStates.Load(in.key); ok {\n\t\t\tin.replica = parked.(*record.Replica)\n\t\t\tin.parents = in.app.Normalize.Parents(in.replica)\n\t\t}\n\t\tparents := make(map[record.ID]*record.Replica, len(in.parents))\n",
 				},
-				{Old: "\t\tif complete {\n", New: "\t\tif !complete {\n\t\t\tparkedStates.Store(in.key, in.replica)\n\t\t}\n\t\tif complete {\n"},
+				{Old: "\t\tif complete {\n", New: "\t\tif !complete {\n\t\t\tparked := *in.replica // a copy: its fields are room for the next batch\n\t\t\tparked.Fields = append([]record.Field(nil), parked.Fields...)\n\t\t\tparkedStates.Store(in.key, &parked)\n\t\t}\n\t\tif complete {\n"},
 			},
 			Package: "./services/normalizer", Test: "^TestAWaitingRecordGoesOnWithItsNewestState$",
 		},
