@@ -72,11 +72,11 @@ $(LINT): tools/go.sum
 	@mkdir -p $(@D)
 	go build -modfile=tools/go.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
-bench: build ## the platform beside the bare thing: table, docs/benchmarks.md; on real parts where they start; about 20 minutes
-	tools/parts/with-parts.sh go run ./tests/bench -docs docs -json bin/benchmarks.json
+bench: build ## the platform beside the bare thing: table, docs/benchmarks.md; on real parts where they start; about 25 minutes
+	tools/parts/with-parts.sh go run ./tests/bench -docs docs -json docs/benchmarks.json
 
 bench-brokers: build ## three brokers of Apache Kafka: ten steady minutes, then one killed or frozen: docs/benchmarks-brokers.md; about 25 minutes
-	go run ./tests/bench -brokers -docs docs -json bin/benchmarks-brokers.json
+	go run ./tests/bench -brokers -docs docs -json docs/benchmarks-brokers.json
 
 bench-parts: ## codec, stage and integration benchmarks
 	go test -run '^$$' -bench . -benchmem ./schemas ./pkg/stage ./pkg/canonical ./integrations/...

@@ -35,7 +35,7 @@ func (b *bench) threeBrokers(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	p, err := install(ctx, t.cluster, dir, b.bin, pg.URL, configuration, nil, "gateway", "replica", "normalizer", "router")
+	p, err := install(ctx, t.cluster, dir, b.bin, pg.URL, shape{config: configuration}, "gateway", "replica", "normalizer", "router")
 	if err != nil {
 		return err
 	}

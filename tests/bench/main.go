@@ -51,7 +51,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	var o options
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.StringVar(&o.bin, "bin", "bin/fluxnex", "the binary that is measured")
-	set.StringVar(&o.only, "only", "gateway,pipeline,latency,cpu,waiting,neighbours,delivery", "measures to take")
+	set.StringVar(&o.only, "only", "gateway,pipeline,latency,cpu,waiting,scale,neighbours,delivery", "measures to take")
 	set.StringVar(&o.on, "on", "embedded,kafka", "brokers to use")
 	set.StringVar(&o.docs, "docs", "", "folder in which benchmarks.md and its plot are written; empty: nowhere")
 	set.StringVar(&o.json, "json", "", "file for all samples; empty: nowhere")
@@ -110,6 +110,11 @@ type bench struct {
 	progress func(format string, a ...any)
 }
 
+// length of a gateway or latency sample.
+func (b *bench) length() time.Duration { return time.Duration(b.seconds) * time.Second }
+
+func ceilHalf(n int) int { return (n + 1) / 2 }
+
 func (b *bench) wants(measure string) bool {
 	return slices.Contains(strings.Split(b.only, ","), measure)
 }
@@ -149,6 +154,14 @@ func (b *bench) all(ctx context.Context) error {
 		if err := b.measurePipeline(ctx, c, dir+"-pipeline", pg.URL); err != nil {
 			return err
 		}
+		// What is not bound by the broker is measured once.
+		if b.wants("scale") && c.Name == embeddedName {
+			rs, err := b.scale(ctx, c, dir+"-scale", pg.URL)
+			if err != nil {
+				return fmt.Errorf("scale on the %s: %w", c.Name, err)
+			}
+			b.add(rs...)
+		}
 		if b.wants("neighbours") {
 			res, err := b.neighbours(ctx, c, dir+"-neighbours", pg.URL)
 			if err != nil {
@@ -171,7 +184,7 @@ func (b *bench) measureGateway(ctx context.Context, c cluster, dir, postgresURL 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	p, err := install(ctx, c, dir, b.bin, postgresURL, configuration, nil, "gateway")
+	p, err := install(ctx, c, dir, b.bin, postgresURL, shape{config: configuration}, "gateway")
 	if err != nil {
 		return err
 	}
@@ -185,7 +198,7 @@ func (b *bench) measureGateway(ctx context.Context, c cluster, dir, postgresURL 
 		return err
 	}
 	for _, soap := range []bool{false, true} {
-		res, err := r.webhooks(ctx, b.pairs, soap, time.Duration(b.seconds)*time.Second)
+		res, err := r.webhooks(ctx, b.pairs, soap, b.length())
 		if err != nil {
 			return err
 		}
@@ -201,7 +214,7 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	p, err := install(ctx, c, dir, b.bin, postgresURL, configuration, nil, "gateway", "replica", "normalizer", "router")
+	p, err := install(ctx, c, dir, b.bin, postgresURL, shape{config: configuration}, "gateway", "replica", "normalizer", "router")
 	if err != nil {
 		return err
 	}
@@ -220,9 +233,9 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 	}
 	for _, m := range []measure{
 		{"pipeline", func() (*result, error) { return r.pipeline(ctx, b.pairs, b.records) }},
-		{"latency", func() (*result, error) {
-			return r.latency(ctx, b.pairs, 1000, time.Duration(b.seconds)*time.Second)
-		}},
+		{"latency", func() (*result, error) { return r.latency(ctx, b.pairs, latencyRate, b.length()) }},
+		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate/5, b.length()) }},
+		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate*3, b.length()) }},
 		{"cpu", func() (*result, error) { return r.cpuPerRecord(ctx, b.pairs, b.many) }},
 		{"waiting", func() (*result, error) { return r.waiting(ctx, 20_000) }},
 	} {

@@ -14,7 +14,7 @@ import (
 	"github.com/fluxnex/fluxnex/tests/torture"
 )
 
-// The one tenant of the benchmark. Its secrets protect nothing.
+// The tenant of the benchmark, and of those that have several the first. Its secrets protect nothing.
 const (
 	tenantID      = "bench"
 	tenantSlug    = "bench-logistics"
@@ -144,8 +144,17 @@ const keyHeader = "X-Bench-Key"
 // message is one record for the gateway topic.
 type message struct{ key, value []byte }
 
-// events are gateway events as the gateway writes them for JSON bodies.
-func events(codecs *schemas.Codecs, bodies [][]byte) ([]message, error) {
+// tenantOf is the i-th tenant.
+func tenantOf(i int) string {
+	if i == 0 {
+		return tenantID
+	}
+	return tenantID + "-" + strconv.Itoa(i)
+}
+
+// events are gateway events as the gateway writes them for JSON bodies, of
+// several tenants in turn.
+func events(codecs *schemas.Codecs, tenants int, bodies [][]byte) ([]message, error) {
 	revenova, ok := integrations.Lookup("revenova")
 	if !ok {
 		return nil, fmt.Errorf("there is no integration revenova")
@@ -159,7 +168,7 @@ func events(codecs *schemas.Codecs, bodies [][]byte) ([]message, error) {
 		}
 		for _, part := range d.Events {
 			e := &record.GatewayEvent{
-				TenantID: tenantID, SourceApp: "revenova", RecordID: record.NewID("revenova", part.LocalID),
+				TenantID: record.TenantID(tenantOf(i % tenants)), SourceApp: "revenova", RecordID: record.NewID("revenova", part.LocalID),
 				GatewayID: fmt.Sprintf("gw-%032d", i), Origin: record.OriginWebhook, ReceivedAt: time.Now(),
 				Format: part.Format, ContentType: part.ContentType, Outcome: record.OutcomePayload, Payload: part.Payload,
 			}
@@ -173,14 +182,15 @@ func events(codecs *schemas.Codecs, bodies [][]byte) ([]message, error) {
 	return out, nil
 }
 
-// accounts are the gateway events of n accounts from first on.
-func accounts(codecs *schemas.Codecs, n, first, version int) ([]message, error) {
+// accounts are the gateway events of n accounts from first on, of several
+// tenants in turn.
+func accounts(codecs *schemas.Codecs, tenants, n, first, version int) ([]message, error) {
 	bodies := make([][]byte, n)
 	for i := range bodies {
 		id := accountID(first + i)
 		bodies[i] = jsonBody(id, "Account", version, fields(id, version))
 	}
-	return events(codecs, bodies)
+	return events(codecs, tenants, bodies)
 }
 
 // invoices are the gateway events of n invoices whose loads nobody has.
@@ -190,7 +200,7 @@ func invoices(codecs *schemas.Codecs, n, first int) ([]message, error) {
 		id := torture.LongID(fmt.Sprintf("a0I5g0%09d", first+i))
 		bodies[i] = jsonBody(id, "rtms__CustomerInvoice__c", 1, waitingInvoice(first+i))
 	}
-	return events(codecs, bodies)
+	return events(codecs, 1, bodies)
 }
 
 // waitingInvoice is an invoice whose load nobody has.

@@ -132,7 +132,7 @@ func (b *bench) neighbours(ctx context.Context, c cluster, dir, postgresURL stri
 		config.WriteString(n.declaration(s.sandbox))
 		env = append(env, "BENCH_REFRESH_"+n.id+"=refresh-"+n.id)
 	}
-	s.p, err = install(ctx, c, dir, b.bin, postgresURL, config.String(), env,
+	s.p, err = install(ctx, c, dir, b.bin, postgresURL, shape{config: config.String(), env: env},
 		"gateway", "replica", "normalizer", "router", "delivery", "fetcher")
 	if err != nil {
 		return nil, err

@@ -156,7 +156,7 @@ func (r *rig) cpuPerRecord(ctx context.Context, turns, many int) (*result, error
 // for a parent nobody has.
 func (r *rig) waiting(ctx context.Context, n int) (*result, error) {
 	res := &result{Name: "memory per waiting record", On: r.p.cluster.Name, Unit: "bytes"}
-	canonical, err := newSink(ctx, r.p.cluster.Brokers, r.p.kafka.Topics().Canonical())
+	canonical, err := newSink(ctx, r.p.cluster.Brokers, r.p.kafka.Partitions, r.p.kafka.Topics().Canonical())
 	if err != nil {
 		return nil, err
 	}

@@ -102,11 +102,20 @@ entity: TMS_INVOICE
 target: Books
 `
 
-// install prepares an installation on c and starts the services named.
-//
-// The tenants are those of config, whose secrets env holds.
-func install(ctx context.Context, c cluster, dir, bin, postgresURL, config string, env []string, services ...string) (p *platform, err error) {
+// shape is what installations differ in.
+type shape struct {
+	config     string   // its tenants, whose secrets env holds
+	env        []string // beside what all have
+	partitions int32    // of each topic; 0: 12
+}
+
+// install prepares an installation on c and starts the services named, one
+// process for each time that one is named.
+func install(ctx context.Context, c cluster, dir, bin, postgresURL string, like shape, services ...string) (p *platform, err error) {
 	p = &platform{cluster: c, dir: dir, bin: bin}
+	if like.partitions == 0 {
+		like.partitions = partitions
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -122,12 +131,12 @@ func install(ctx context.Context, c cluster, dir, bin, postgresURL, config strin
 	p.env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "FLUXNEX_") }),
 		"FLUXNEX_KAFKA_BROKERS="+c.Brokers, "FLUXNEX_SCHEMA_REGISTRY_URL="+c.RegistryURL, "FLUXNEX_TOPIC_PREFIX="+prefix,
 		"FLUXNEX_POSTGRES_URL="+postgresURL, "FLUXNEX_REDIS_URL="+p.redis.URL, "FLUXNEX_KEYSET_FILE="+keyset,
-		"FLUXNEX_COMMIT_INTERVAL="+commitInterval.String(), fmt.Sprint("FLUXNEX_REPLICATION_FACTOR=", max(1, c.Replication)),
+		"FLUXNEX_COMMIT_INTERVAL="+commitInterval.String(), fmt.Sprint("FLUXNEX_PARTITIONS=", like.partitions), fmt.Sprint("FLUXNEX_REPLICATION_FACTOR=", max(1, c.Replication)),
 		"BENCH_KEY="+webhookKey, "BENCH_SIGNING="+signingSecret, "BENCH_SECRET=benchmark",
 	)
-	p.env = append(p.env, env...)
+	p.env = append(p.env, like.env...)
 	file := filepath.Join(dir, "tenant.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(like.config), 0o600); err != nil {
 		return p, err
 	}
 	steps := [][]string{{"migrate"}, {"topics", "apply"}, {"schemas", "register"}, {"apply", "-f", file}}
@@ -139,7 +148,7 @@ func install(ctx context.Context, c cluster, dir, bin, postgresURL, config strin
 			return p, err
 		}
 	}
-	p.kafka = kafka.Config{Brokers: strings.Split(c.Brokers, ","), RegistryURL: c.RegistryURL, Prefix: prefix, Partitions: partitions}
+	p.kafka = kafka.Config{Brokers: strings.Split(c.Brokers, ","), RegistryURL: c.RegistryURL, Prefix: prefix, Partitions: like.partitions}
 	registry, err := kafka.NewRegistry(p.kafka)
 	if err != nil {
 		return p, err

@@ -73,14 +73,14 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 - **Gateway**: bare is a net/http handler that reads the body, produces it with acks=all and answers, with the collector setting (GOGC) that the product has.
 - **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else; the last one writes each record twice, as the pipeline does for its two destinations. The pipeline parses, merges with what Redis knows, normalises, maps and validates.
 - **Latency**: from the moment a webhook is due until its command is read, both chains at the same rate.
-- **CPU per record**: bare is the same while the stages know few records.
+- **CPU per record**: bare is the same while there are few: records that the stages know, tenants, partitions, processes.
 - **Neighbours**: the whole platform with a hundred tenants; bare is the same load while every destination answers and no record waits.
 - **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
 - **Host**: before each pair the machine is looked at while nothing of ours works; where others used more than %.0f %% of it, or its cores were not worth their number, before most samples, the verdict is "host too noisy".
 
 `, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(ctx), 100*maxForeign)
 	t.WriteString(b.table())
-	t.WriteString("\n![the pipeline beside the bare thing](benchmarks.svg)\n\n## Again\n\n```sh\nmake bench                                      # everything, on the parts this machine has\n")
+	t.WriteString("\n![the pipeline beside the bare thing](benchmarks.svg)\n\n## Again\n\n```sh\nmake bench                                      # everything, on the parts this machine has; all samples are in benchmarks.json\n")
 	fmt.Fprintf(&t, "go run ./tests/bench -only %s -on %s -pairs %d -records %d -seconds %d -many %d -warm %s  # this run\n```\n\n## Every sample\n\n```\n",
 		b.only, b.on, b.pairs, b.records, b.seconds, b.many, b.warm)
 	for _, r := range b.results {
@@ -109,7 +109,7 @@ Of what decides these waits, two settings of the brokers are not Kafka's own; se
 ## Again
 
 %[1]s%[1]s%[1]ssh
-make bench-brokers
+make bench-brokers                              # all samples are in benchmarks-brokers.json
 go run ./tests/bench -brokers -turns %[5]d -steady %[6]s -warm %[7]s  # this run
 %[1]s%[1]s%[1]s
 

@@ -94,7 +94,7 @@ func newPure(b *testing.B, n int) *pure {
 		b.Fatal(err)
 	}
 	for version := range 2 {
-		ms, err := accounts(p.codecs, n, 0, version+1)
+		ms, err := accounts(p.codecs, 1, n, 0, version+1)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -48,11 +48,11 @@ func (s *source) fill(ctx context.Context, topic string, ms []message) error {
 // sink reads topics from their ends on, committed records only.
 type sink struct{ cl *kgo.Client }
 
-func newSink(ctx context.Context, brokers string, topics ...string) (*sink, error) {
+func newSink(ctx context.Context, brokers string, partitions int32, topics ...string) (*sink, error) {
 	assigned := make(map[string]map[int32]kgo.Offset, len(topics))
 	for _, t := range topics {
 		assigned[t] = make(map[int32]kgo.Offset, partitions)
-		for p := range int32(partitions) {
+		for p := range partitions {
 			assigned[t][p] = kgo.NewOffset().AtEnd()
 		}
 	}
