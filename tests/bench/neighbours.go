@@ -119,7 +119,7 @@ func (b *bench) neighbours(ctx context.Context, c cluster, dir, postgresURL stri
 	if err != nil {
 		return nil, err
 	}
-	sb, err := serve(ctx, dir, b.bin, "sandbox", append(os.Environ(), "FLUXNEX_SANDBOX_LIMITS=off", "FLUXNEX_SANDBOX_SEED="+seed), listen, admin)
+	sb, err := serve(ctx, dir, b.bin, "sandbox", append(os.Environ(), "FLUXNEX_SANDBOX_LIMITS=off", "FLUXNEX_SANDBOX_SEED="+seed, "FLUXNEX_DATA_DIR="+dir), listen, admin)
 	if err != nil {
 		return nil, err
 	}
