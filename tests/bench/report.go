@@ -76,6 +76,7 @@ Everything runs on that machine at once: load generator, broker, services, Redis
 - **CPU per record**: bare is the same while there are few: records that the stages know, tenants, partitions, processes.
 - **Neighbours**: the whole platform with a hundred tenants; bare is the same load while every destination answers and no record waits.
 - **Delivery**: bare is the arithmetic limit, 256 calls of 50 ms. PostgreSQL runs with fsync on.
+- **What is missed, and why**: [ADR 13](adr/0013-what-bounds-gateway-and-pipeline.md).
 - **Host**: before each pair the machine is looked at while nothing of ours works; where others used more than %.0f %% of it, or its cores were not worth their number, before most samples, the verdict is "host too noisy".
 
 `, "`", b.began.UTC().Format("2006-01-02 15:04 MST"), machine(ctx), 100*maxForeign)
