@@ -88,13 +88,14 @@ type Change struct {
 type Stage interface {
 	// Begin decodes a batch, which may span partitions; records of one
 	// partition are in offset order. One batch is computed at a time: what the
-	// last one was decoded into may be used again. It reports undecodable records as dead
-	// letters in Compute, never as an error. An error means a dependency is
-	// away (the registry): the runner pauses and asks again.
+	// last one was decoded into may be used again. It reports undecodable
+	// records as dead letters in Compute, never as an error. An error means a
+	// dependency is away (the registry): the runner pauses and asks again.
 	Begin(ctx context.Context, batch []Record) (Work, error)
 	// Settle repeats the checks that follow a commit (register dependents, wake
 	// children). It is idempotent, and is called again for the same changes
-	// after a crash. Of each key it gets the newest change only. An error is retried until it succeeds or the partition is lost.
+	// after a crash. Of each key it gets the newest change only. An error is
+	// retried until it succeeds or the partition is lost.
 	Settle(ctx context.Context, changes []Change) error
 }
 

@@ -14,7 +14,8 @@ import (
 	"github.com/fluxnex/fluxnex/tests/torture"
 )
 
-// The tenant of the benchmark, and of those that have several the first. Its secrets protect nothing.
+// The tenant of the benchmark, the first one where there are several. Its
+// secrets protect nothing.
 const (
 	tenantID      = "bench"
 	tenantSlug    = "bench-logistics"
