@@ -207,6 +207,20 @@ func TestRequestIDAnswersTheFirstResponseAgain(t *testing.T) {
 	}
 }
 
+func TestACompanyThatForgetsRequestIDsWritesAgain(t *testing.T) {
+	b := start(t, sandbox.Config{})
+	b.must(200, http.MethodPut, "/_sandbox/quickbooks/"+sandbox.ExampleRealm+"/preferences", "", object{"forgets_request_ids": true})
+	customer := b.create("Customer", object{"DisplayName": "Shipper"})
+	invoice := object{"CustomerRef": object{"value": customer["Id"]}, "Line": []object{{"Amount": 9.5, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": object{"ItemRef": object{"value": "2"}}}}}
+	for range 2 {
+		b.qb(200, http.MethodPost, "invoice?requestid=r1", invoice)
+	}
+	lines := b.ledger("request_id=r1")
+	if len(lines) != 2 || !lines[0].Applied || !lines[1].Applied || lines[0].ID == lines[1].ID {
+		t.Errorf("ledger: %+v", lines)
+	}
+}
+
 func TestBatchItemsFailByThemselves(t *testing.T) {
 	b := start(t, sandbox.Config{})
 	v := b.create("Vendor", object{"DisplayName": "Acme"})
@@ -277,39 +291,48 @@ func TestConcurrentUpdatesNeverLoseOne(t *testing.T) {
 	}
 }
 
-func TestQuickBooksTokensRotate(t *testing.T) {
-	b := start(t, sandbox.Config{})
+// connect is a person who connects anew; it returns the refresh token.
+func (b *bed) connect() string {
+	b.t.Helper()
 	_, body := b.call(http.MethodPost, "/_sandbox/quickbooks/"+sandbox.ExampleRealm+"/authorize", "", nil)
 	var granted []struct{ Refresh_token string }
 	b.decode(body, &granted)
-	refresh := func(token string) (int, object) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/oauth2/v1/tokens/bearer", strings.NewReader("grant_type=refresh_token&refresh_token="+token))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.SetBasicAuth(sandbox.ExampleQuickBooksClientID, sandbox.ExampleQuickBooksClientSecret)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = res.Body.Close() }()
-		raw := make([]byte, 4096)
-		n, _ := res.Body.Read(raw)
-		var out object
-		b.decode(raw[:n], &out)
-		return res.StatusCode, out
+	return granted[0].Refresh_token
+}
+
+// refresh exchanges a refresh token at QuickBooks.
+func (b *bed) refresh(token string) (int, object) {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+"/oauth2/v1/tokens/bearer", strings.NewReader("grant_type=refresh_token&refresh_token="+token))
+	if err != nil {
+		b.t.Fatal(err)
 	}
-	first := granted[0].Refresh_token
-	status, out := refresh(first)
+	req.SetBasicAuth(sandbox.ExampleQuickBooksClientID, sandbox.ExampleQuickBooksClientSecret)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw := make([]byte, 4096)
+	n, _ := res.Body.Read(raw)
+	var out object
+	b.decode(raw[:n], &out)
+	return res.StatusCode, out
+}
+
+func TestQuickBooksTokensRotate(t *testing.T) {
+	b := start(t, sandbox.Config{})
+	first := b.connect()
+	status, out := b.refresh(first)
 	if status != 200 || out["refresh_token"] == first || fmt.Sprint(out["expires_in"]) != "3600" {
 		t.Fatalf("%d %v", status, out)
 	}
 	second := out["refresh_token"].(string)
-	if status, out = refresh(first); status != 200 || out["refresh_token"] != second {
+	if status, out = b.refresh(first); status != 200 || out["refresh_token"] != second {
 		t.Errorf("within the grace: %d %v", status, out)
 	}
 	b.clock.Advance(2 * 60e9)
-	if status, out = refresh(first); status != 400 || out["error"] != "invalid_grant" {
+	if status, out = b.refresh(first); status != 400 || out["error"] != "invalid_grant" {
 		t.Errorf("after the grace: %d %v", status, out)
 	}
 	if n := len(b.ledger("code=refresh_token_reused")); n != 1 {
@@ -319,6 +342,21 @@ func TestQuickBooksTokensRotate(t *testing.T) {
 	got := b.must(401, http.MethodGet, "/v3/company/"+sandbox.ExampleRealm+"/vendor/1", b.qbo, nil)
 	sameKeys(t, "401", got, sample(t, "quickbooks/fault_3200_token-expired_lowercase-keys.json"))
 	sameKeys(t, "401", got["fault"].(object)["error"].([]any)[0].(object), object{"message": 1, "detail": 1, "code": 1, "element": 1})
+}
+
+func TestAGrantWithoutGraceRefusesAReplacedTokenAtOnce(t *testing.T) {
+	seed := sandbox.ExampleSeed()
+	seed.QuickBooks[0].Grants[0].NoGrace = true
+	b := start(t, sandbox.Config{Seed: &seed})
+	token := b.connect()
+	for i, want := range []int{http.StatusOK, http.StatusBadRequest} {
+		if status, out := b.refresh(token); status != want {
+			t.Errorf("time %d: %d %v, want %d", i+1, status, out, want)
+		}
+	}
+	if n := len(b.ledger("code=refresh_token_reused")); n != 1 {
+		t.Errorf("%d reuses in the ledger, want 1", n)
+	}
 }
 
 func TestQuickBooksDocumentedLimits(t *testing.T) {

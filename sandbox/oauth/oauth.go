@@ -28,6 +28,8 @@ type Grant struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
+	// NoGrace refuses a replaced refresh token at once, whatever the [Policy] says.
+	NoGrace bool `json:"no_grace,omitempty"`
 	// AccessTokens never expire: HubSpot's private-app tokens.
 	AccessTokens []string `json:"access_tokens,omitempty"`
 }
@@ -66,6 +68,7 @@ type state struct {
 	Spent    []string             `json:"spent,omitempty"` // the replaced ones before Previous, newest last
 	Access   map[string]time.Time `json:"access"`          // zero time: never expires
 	Private  bool                 `json:"private,omitempty"`
+	NoGrace  bool                 `json:"no_grace,omitempty"`
 }
 
 // Save writes a value through to the store.
@@ -98,7 +101,7 @@ func (r *Registry) Add(g Grant) {
 			return
 		}
 	}
-	s := &state{Account: g.Account, Client: g.ClientID, Secret: g.ClientSecret, Refresh: g.RefreshToken, Access: map[string]time.Time{}, Private: len(g.AccessTokens) > 0}
+	s := &state{Account: g.Account, Client: g.ClientID, Secret: g.ClientSecret, Refresh: g.RefreshToken, Access: map[string]time.Time{}, Private: len(g.AccessTokens) > 0, NoGrace: g.NoGrace}
 	for _, t := range g.AccessTokens {
 		s.Access[t] = time.Time{}
 	}
@@ -155,7 +158,7 @@ func (r *Registry) Refresh(client, secret, token string, save Save) (Tokens, err
 			}
 			return r.issue(g, save), nil
 		case g.Previous:
-			if r.clock().Sub(g.Replaced) > r.policy.Grace {
+			if g.NoGrace || r.clock().Sub(g.Replaced) > r.policy.Grace {
 				return Tokens{Account: g.Account}, ErrReused
 			}
 			t := r.issue(g, save)

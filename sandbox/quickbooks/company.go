@@ -39,6 +39,9 @@ type Preferences struct {
 	DuplicateName string `json:"duplicate_name,omitempty"`
 	// CustomTxnNumbers leaves transactions without a number, if none is given.
 	CustomTxnNumbers bool `json:"custom_txn_numbers,omitempty"`
+	// ForgetsRequestIDs makes a repeated write a second one, as it is at every API
+	// without such a memory. How long QuickBooks' own lasts nobody has written down.
+	ForgetsRequestIDs bool `json:"forgets_request_ids,omitempty"`
 }
 
 // object is one version of an object. It never changes: an update makes
@@ -158,7 +161,7 @@ func (o *object) saved() saved { return saved{o.token, o.raw, o.updated, o.delet
 
 // remember keeps the first answer of a request id; the caller holds the lock.
 func (r *realm) remember(c *call.Call, id string, a answer) {
-	if id == "" {
+	if id == "" || r.Preferences.ForgetsRequestIDs {
 		return
 	}
 	r.requests[id] = a
