@@ -151,6 +151,7 @@ func (r *Rig) sandboxSeed() (string, error) {
 		ClientSecret string   `json:"client_secret,omitempty"`
 		RefreshToken string   `json:"refresh_token,omitempty"`
 		AccessTokens []string `json:"access_tokens,omitempty"`
+		NoGrace      bool     `json:"no_grace,omitempty"`
 	}
 	type account struct {
 		ID     string  `json:"id,omitempty"`
@@ -158,6 +159,8 @@ func (r *Rig) sandboxSeed() (string, error) {
 		Name   string  `json:"name"`
 		Tenant string  `json:"tenant"`
 		Grants []grant `json:"grants"`
+
+		Preferences map[string]bool `json:"preferences,omitempty"`
 	}
 	var seed struct {
 		QuickBooks []account `json:"quickbooks"`
@@ -165,7 +168,13 @@ func (r *Rig) sandboxSeed() (string, error) {
 		Salesforce []account `json:"salesforce"`
 	}
 	for _, n := range r.tenants {
-		seed.QuickBooks = append(seed.QuickBooks, account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n)}}})
+		company := account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{
+			ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n), NoGrace: r.provoked(endingTokens),
+		}}}
+		if r.provoked(lostAnswers) {
+			company.Preferences = map[string]bool{"forgets_request_ids": true}
+		}
+		seed.QuickBooks = append(seed.QuickBooks, company)
 		seed.HubSpot = append(seed.HubSpot, account{ID: n.Portal, Name: crmTarget, Tenant: n.ID, Grants: []grant{{ClientID: "private-app", AccessTokens: []string{privateToken(n)}}}})
 		seed.Salesforce = append(seed.Salesforce, account{ID: n.Organization, Name: n.Slug, Tenant: n.ID, Grants: []grant{{ClientID: "sf-client-" + n.ID, ClientSecret: clientSecret}}})
 	}

@@ -83,6 +83,17 @@ func (r *Rig) do(ctx context.Context, a act) error {
 		return r.roll(ctx)
 	case "poison":
 		return r.poison(ctx)
+	case "killed after writing":
+		_, err := r.trap(ctx, a.victim, written)
+		return err
+	case "frozen after writing":
+		return r.freezeAt(ctx, a.victim, written, a.lasts)
+	case "12 partitions":
+		return r.morePartitions(ctx)
+	case "answers lost":
+		return r.loseAnswers(ctx, a.lasts)
+	case "tokens end":
+		return r.tokensEnd(ctx, a.lasts)
 	}
 	return errors.New("nobody knows how")
 }
