@@ -169,9 +169,9 @@ func (r *Rig) sandboxSeed() (string, error) {
 	}
 	for _, n := range r.tenants {
 		company := account{Realm: n.Realm, Name: booksTarget, Tenant: n.ID, Grants: []grant{{
-			ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n), NoGrace: r.provoked(endingTokens),
+			ClientID: "qb-client-" + n.ID, ClientSecret: clientSecret, RefreshToken: refreshToken(n), NoGrace: r.cfg.asked(endingTokens),
 		}}}
-		if r.provoked(lostAnswers) {
+		if r.cfg.asked(lostAnswers) {
 			company.Preferences = map[string]bool{"forgets_request_ids": true}
 		}
 		seed.QuickBooks = append(seed.QuickBooks, company)

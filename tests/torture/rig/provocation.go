@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ type provocation struct {
 }
 
 func provocations() map[string]provocation {
-	return map[string]provocation{
+	all := map[string]provocation{
 		"none": {},
 		"killed-after-writing": {points: []string{written}, acts: func(cfg *Config) []act {
 			var out []act
@@ -48,6 +49,8 @@ func provocations() map[string]provocation {
 			return []act{{at: cfg.Duration / 2, fault: "R16", kind: "12 partitions"}}
 		}},
 	}
+	maps.Copy(all, edgeProvocations())
+	return all
 }
 
 // written is the failpoint between a stage's writes and its commit.

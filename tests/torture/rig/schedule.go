@@ -74,7 +74,6 @@ func schedule(cfg *Config) []act {
 		out = append(out, kills(cfg, rng, frozen)...)
 	}
 	out = append(out, partFaults(cfg, rng, on)...)
-	out = append(out, provocations(cfg, on)...)
 	if on("F17") {
 		at := cfg.Duration * 6 / 10
 		out = append(out, act{at: at, fault: "F17", kind: "flood", victim: "tenant " + strconv.Itoa(noisy(cfg.Tenants)+1), lasts: (cfg.Duration - at) / floodFactor})
@@ -88,7 +87,7 @@ func schedule(cfg *Config) []act {
 			out = append(out, act{at: cfg.Duration * time.Duration(i+1) / (portions + 2), fault: "F14", kind: "poison"})
 		}
 	}
-	for _, p := range cfg.provoked() {
+	for _, p := range cfg.ambushes() {
 		if p.acts != nil {
 			out = append(out, p.acts(cfg)...)
 		}
