@@ -59,10 +59,10 @@ func RunCrashPoints(ctx context.Context, cfg Config) (*Result, error) {
 	return res, errors.Join(err, r.stop(err != nil || !res.Right()))
 }
 
-// arm gives a service its crash points.
-func (r *Rig) arm(service string) ([]string, error) {
-	dir := filepath.Join(r.dir, "fired-"+service)
-	return []string{"FLUXNEX_FAILPOINTS=" + strings.Join(crashPoints()[service], ","), "FLUXNEX_FAILPOINT_DIR=" + dir}, os.MkdirAll(dir, 0o700)
+// armed gives a service its crash points.
+func (r *Rig) armed(service string, points []string) ([]string, error) {
+	dir := filepath.Dir(r.fired(service, ""))
+	return []string{"FLUXNEX_FAILPOINTS=" + strings.Join(points, ","), "FLUXNEX_FAILPOINT_DIR=" + dir}, os.MkdirAll(dir, 0o700)
 }
 
 // crashEach waits until every point has fired. What ordinary traffic does not
@@ -82,7 +82,7 @@ func (r *Rig) crashEach(ctx context.Context) error {
 	for n := 0; ; n++ {
 		for name := range left {
 			service, point, _ := strings.Cut(name, " ")
-			if _, err := os.Stat(filepath.Join(r.dir, "fired-"+service, point)); err == nil {
+			if _, err := os.Stat(r.fired(service, point)); err == nil {
 				r.note("crash point "+point, service+"0")
 				delete(left, name)
 			}

@@ -36,8 +36,11 @@ func (r *Rig) probe(ctx context.Context, load *torture.Load, res *Result) (tortu
 	if _, err := last.Run(ctx); err != nil {
 		return ev, err
 	}
-	drained := res.Drained
-	ev, err = r.drain(ctx, load.Plan, res)
+	drained, limit := res.Drained, r.cfg.Drain
+	if drained == 0 {
+		limit = min(limit, 10*time.Second) // the verdict stands: it was not right in time
+	}
+	ev, err = r.drain(ctx, load.Plan, res, limit)
 	if res.Drained > 0 {
 		res.Drained = drained // how long the faults were felt
 	}
@@ -59,7 +62,7 @@ func (r *Rig) look(ctx context.Context, ev *torture.Evidence, res *Result) error
 	}
 	in := dump.Installation{Brokers: cfg.Brokers, Topics: cfg.Topics(), Redis: r.parts.redisHost, Codecs: codecs}
 	ev.Tokens = &torture.Tokens{Expired: res.Expired}
-	if err := await(ctx, "the checker is content", func() (bool, string) {
+	if err := awaitFor(ctx, r.cfg.Settle, "the checker is content", func() (bool, string) {
 		if err := r.lookOnce(ctx, in, ev); err != nil {
 			return false, err.Error()
 		}

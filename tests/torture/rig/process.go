@@ -172,7 +172,11 @@ func (p *process) ready(ctx context.Context) error {
 // await polls until done: there is no event to wait for across processes. The
 // last thing seen is in the error.
 func await(ctx context.Context, what string, done func() (ok bool, saw string)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return awaitFor(ctx, patience, what, done)
+}
+
+func awaitFor(ctx context.Context, limit time.Duration, what string, done func() (ok bool, saw string)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -40,9 +40,12 @@ type Config struct {
 	Faults []string
 	// Drain bounds the wait for quiet after the faults.
 	Drain time.Duration
-	Env   []string // further environment of every service
-	Keep  string   // folder for logs, ledger and intents of a wrong run; "" keeps none
-	Log   *slog.Logger
+	// Settle bounds the wait for views, notifications and groups after the last
+	// write; 0 is a minute and a half.
+	Settle time.Duration
+	Env    []string // further environment of every service
+	Keep   string   // folder for logs, ledger and intents of a wrong run; "" keeps none
+	Log    *slog.Logger
 
 	crash bool // every process is armed with the crash points of its service
 }
@@ -82,6 +85,12 @@ func services() []string {
 
 // install starts everything and returns when all is ready.
 func install(ctx context.Context, cfg Config) (*Rig, error) {
+	if cfg.Settle == 0 {
+		cfg.Settle = patience
+	}
+	if err := cfg.known(); err != nil {
+		return nil, err
+	}
 	// The name under which tools/parts finds what a killed run left behind.
 	dir, err := os.MkdirTemp("", fmt.Sprintf("fluxnex-run-%d.torture-", os.Getpid()))
 	if err != nil {
@@ -123,6 +132,9 @@ func (r *Rig) prepare(ctx context.Context) error {
 		"FLUXNEX_KEYSET_FILE="+filepath.Join(r.dir, "keyset.json"),
 		"FLUXNEX_SANDBOX_LIMITS=off",
 	)
+	for _, p := range r.cfg.provoked() {
+		r.env = append(r.env, p.env...)
+	}
 	r.env = append(r.env, r.cfg.Env...)
 	if err := r.startSandbox(ctx); err != nil {
 		return err
@@ -190,13 +202,14 @@ func (r *Rig) newService(name, number string) (*process, error) {
 		admin: "http://" + adminListen, onExit: r.exitedByItself,
 		env: append(slices.Clone(r.env), "FLUXNEX_LISTEN="+listen, "FLUXNEX_ADMIN_LISTEN="+adminListen, "FLUXNEX_INSTANCE="+name+number),
 	}
+	armed, err := r.ambush(name)
 	if r.cfg.crash {
-		armed, err := r.arm(name)
-		if err != nil {
-			return nil, err
-		}
-		p.env = append(p.env, armed...)
+		armed, err = r.armed(name, crashPoints()[name])
 	}
+	if err != nil {
+		return nil, err
+	}
+	p.env = append(p.env, armed...)
 	if name == "gateway" {
 		p.web = "http://" + listen
 	}

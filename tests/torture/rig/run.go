@@ -123,7 +123,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.cfg.Log.Info("faults are over, all messages are acknowledged", slog.Int("messages", res.Summary.Messages), slog.Int("attempts", res.Summary.Attempts), slog.Duration("took", res.Summary.Took))
-	if _, err := r.drain(ctx, plan, res); err != nil {
+	if _, err := r.drain(ctx, plan, res, r.cfg.Drain); err != nil {
 		return nil, err
 	}
 	ev, err := r.probe(ctx, &load, res)
@@ -138,7 +138,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 
 // drain waits until every record is in its last state and the destinations are
 // quiet, or until nothing moves any more, or the limit.
-func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (torture.Evidence, error) {
+func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result, limit time.Duration) (torture.Evidence, error) {
 	const quiet, stuck = 3 * time.Second, 2 * time.Minute
 	ev := torture.Evidence{Plan: plan}
 	intents, err := readIntents(filepath.Join(r.dir, "intents.ndjson"))
@@ -158,7 +158,7 @@ func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result) (tortu
 			ev.Ledger, moved = append(ev.Ledger, more...), time.Now()
 		}
 		still := time.Since(moved)
-		over := time.Since(began) > r.cfg.Drain || still > stuck
+		over := time.Since(began) > limit || still > stuck
 		if over || still > quiet && judged != len(ev.Ledger) {
 			judged = len(ev.Ledger)
 			if ev.Objects, err = r.objects(ctx); err != nil {
@@ -222,7 +222,7 @@ func (r *Rig) judge(ctx context.Context, ev torture.Evidence, res *Result) error
 	if err := r.look(ctx, &ev, res); err != nil {
 		return err
 	}
-	if err := await(ctx, "no group is behind", func() (bool, string) {
+	if err := awaitFor(ctx, r.cfg.Settle, "no group is behind", func() (bool, string) {
 		lag, behind, err := r.lag(ctx)
 		res.Lag = lag
 		return err == nil && lag == 0, fmt.Sprint(behind, " ", err)

@@ -87,7 +87,7 @@ func schedule(cfg *Config) []act {
 			out = append(out, act{at: cfg.Duration * time.Duration(i+1) / (portions + 2), fault: "F14", kind: "poison"})
 		}
 	}
-	for _, p := range cfg.ambushes() {
+	for _, p := range cfg.provoked() {
 		if p.acts != nil {
 			out = append(out, p.acts(cfg)...)
 		}
