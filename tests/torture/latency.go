@@ -42,14 +42,19 @@ func NewLatencies(ev *Evidence) Latencies {
 		if !ok || !l.Applied {
 			continue
 		}
+		r := &ev.Plan.Records[m.Record]
 		edit := fmt.Sprintf("%d:%d%s", m.Record, m.Rank, m.Variant)
 		sent, ok := first[edit]
+		// Only the first of partial edits tells what the record is: before it
+		// nobody can send it on.
+		if told := first[r.Edits[0].Name()]; r.Partial && told.After(sent) {
+			sent = told
+		}
 		// Written once more it is another state of its parents, or a repeat.
 		if !ok || counted[l.App+edit] || l.Time.Before(sent) {
 			continue
 		}
 		counted[l.App+edit] = true
-		r := &ev.Plan.Records[m.Record]
 		out = append(out, Latency{l.Time, r.Tenant, r.Role, l.Time.Sub(sent)})
 	}
 	return out

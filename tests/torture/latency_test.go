@@ -67,3 +67,20 @@ func TestPercentilesOverTime(t *testing.T) {
 		}
 	}
 }
+
+// What a partial edit says of a record whose type nobody told yet goes nowhere:
+// the platform is not late with it.
+func TestAPartialRecordIsLateFromItsFirstEdit(t *testing.T) {
+	ev := torture.Evidence{Plan: torture.NewPlan(7, tenants(), torture.Size{Records: 20, PartialShare: 1})}
+	r := &ev.Plan.Records[0]
+	last := r.Edits[len(r.Edits)-1]
+	for e, at := range map[string]time.Duration{last.Name(): 0, r.Edits[0].Name(): time.Minute} {
+		ev.Intents = append(ev.Intents, torture.Intent{At: began.Add(at), Event: torture.Sent, Edits: []string{e}})
+	}
+	ev.Ledger = []torture.Line{{
+		Time: began.Add(time.Minute + time.Second), App: "hubspot", Account: ev.Plan.Tenants[r.Tenant].Portal, Object: "companies", Applied: true, Marker: last.Fields[0].Value,
+	}}
+	if l := torture.NewLatencies(&ev); len(l) != 1 || l[0].Took != time.Second {
+		t.Errorf("saw %+v, want one write that took a second", l)
+	}
+}
