@@ -61,7 +61,7 @@ func RunCrashPoints(ctx context.Context, cfg Config) (*Result, error) {
 
 // armed gives a service its crash points.
 func (r *Rig) armed(service string, points []string) ([]string, error) {
-	dir := filepath.Dir(r.fired(service, ""))
+	dir := r.fired(service, "")
 	return []string{"FLUXNEX_FAILPOINTS=" + strings.Join(points, ","), "FLUXNEX_FAILPOINT_DIR=" + dir}, os.MkdirAll(dir, 0o700)
 }
 
