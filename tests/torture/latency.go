@@ -45,6 +45,11 @@ func NewLatencies(ev *Evidence) Latencies {
 		r := &ev.Plan.Records[m.Record]
 		edit := fmt.Sprintf("%d:%d%s", m.Record, m.Rank, m.Variant)
 		sent, ok := first[edit]
+		// Of edits that share a stamp each shows again when it is repeated, until a
+		// fetch tells which one holds.
+		if r.Tied() {
+			continue
+		}
 		// Only the first of partial edits tells what the record is: before it
 		// nobody can send it on.
 		if told := first[r.Edits[0].Name()]; r.Partial && told.After(sent) {
