@@ -85,8 +85,9 @@ TORTURE ?=
 torture: ## processes killed, frozen and starved under load, then every record judged; options in TORTURE, such as -ci -broker real -brokers 3 -seed 7
 	go run ./tests/torture/cmd/torture $(TORTURE)
 
-torture-mutants: ## 10 seeds of every mutant: does the proof see what it must; writes docs/proof/mutants.md
+torture-mutants: ## 10 seeds of every mutant before its test, and of each mistake before the checker; writes docs/proof/mutants.md and mutants-torture.md
 	go run ./tests/mutants/cmd/mutants -seeds 10 -out docs/proof/mutants.md
+	go run ./tests/mutants/cmd/mutants -torture -seeds 10 -out docs/proof/mutants-torture.md
 
 containers: ## the end-to-end suite on parts in Docker containers
 	tools/gotest.sh -tags containers -count=1 -timeout 40m ./tests/containers

@@ -88,6 +88,16 @@ func logs() []Mutant {
 			Faults: "F1,F2,F6",
 		},
 		{
+			Name: "view-without-offset", Races: []string{"R7", "R8"}, Wrong: "a view has no offset that anybody compares: it is written as it is found, and only one that is gone is noticed",
+			File: "pkg/redis/views.go",
+			Edits: []Edit{
+				{Old: "\t\tif at != m.From {\n", New: "\t\tif (at == NoCheckpoint) != (m.From == NoCheckpoint) {\n"},
+				{File: "pkg/stage/member.go", Old: "if cursors[i].Checkpoint != m.next[p] {", New: "if cursors[i].Checkpoint == redis.NoCheckpoint {"},
+				{File: "pkg/stage/compute.go", Old: "if a.Checkpoint != m.next[id.Partition] {", New: "if a.Checkpoint == redis.NoCheckpoint {"},
+			},
+			Package: "./pkg/stage", Test: "^(TestRestoredOlderDumpIsFoldedForward)$",
+		},
+		{
 			Name: "view-without-watch", Races: []string{"R7", "R8"}, Wrong: "a view's checkpoint is compared, and what happens before the write is not seen",
 			File:    "pkg/redis/views.go",
 			Edits:   []Edit{{Old: "return compareAndWrite(ctx, tx, moves) }, keys...)", New: "return compareAndWrite(ctx, tx, moves) }, keys[0]+\"-\")"}},
@@ -128,6 +138,15 @@ func logs() []Mutant {
 			Name: "partitions-unchecked", Races: []string{"R16"}, Wrong: "a topic that has grown from 6 to 12 partitions is taken as it is",
 			File:    "pkg/kafka/topics.go",
 			Edits:   []Edit{{Old: "if ok && s.Keyed && n != int(s.Partitions) {", New: "if ok && s.Keyed && n < 1 {"}},
+			Package: "./pkg/kafka", Test: "^TestCheckRefusesAnotherPartitionCountWithARemedy$",
+		},
+		{
+			Name: "partitions-grown", Races: []string{"R16"}, Wrong: "`topics apply` makes more partitions where more are configured",
+			File: "pkg/kafka/topics.go",
+			Edits: []Edit{{
+				Old: "\t\tchanged, err := alter(ctx, adm, s.Name, want)\n",
+				New: "\t\tif existing[s.Name] < int(s.Partitions) {\n\t\t\tif resp, err := adm.UpdatePartitions(ctx, int(s.Partitions), s.Name); err != nil || resp.Error() != nil {\n\t\t\t\treturn changes, errors.Join(err, resp.Error())\n\t\t\t}\n\t\t\texisting[s.Name] = int(s.Partitions)\n\t\t}\n\t\tchanged, err := alter(ctx, adm, s.Name, want)\n",
+			}},
 			Package: "./pkg/kafka", Test: "^TestCheckRefusesAnotherPartitionCountWithARemedy$",
 		},
 		{

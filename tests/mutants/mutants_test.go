@@ -39,9 +39,62 @@ func TestEachMutantIsCaught(t *testing.T) {
 	}
 }
 
+// TestTheCheckerCatchesEachMistake builds the whole platform with each of the
+// eleven mistakes and tortures it, and the platform as it is beside it.
+func TestTheCheckerCatchesEachMistake(t *testing.T) {
+	if testing.Short() {
+		t.Skip("whole platforms for minutes: not with -short")
+	}
+	torture, err := mutants.NewTorture(t.Context(), root, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := torture.Right(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants.Mistakes() {
+		t.Run(m.Mutant, func(t *testing.T) {
+			t.Parallel()
+			v, err := torture.Ask(t.Context(), m.Run, right, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !v.Right() {
+				t.Errorf("%s, %s: the platform as it is broke %v: %s", m.Name, m.Run.Does, v.Broken, v.Saw)
+			}
+			mutant, err := m.Find()
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong, err := torture.Wrong(t.Context(), mutant)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The table of ten seeds says how often one is enough.
+			for seed := range 2 {
+				v, err := torture.Ask(t.Context(), m.Run, wrong, seed+1)
+				switch {
+				case err != nil:
+					t.Log(err)
+				case !v.Right():
+					t.Logf("%s: after %s broke %v: %s", m.Name, v.Took, v.Broken, v.Saw)
+					return
+				}
+			}
+			t.Errorf("%s: %s, and the checker saw nothing", m.Name, mutant.Wrong)
+		})
+	}
+}
+
 // TestMutantsFitTheTree takes a second, so that whoever changes the code hears
 // of a mutant that no longer applies before the suite is run.
 func TestMutantsFitTheTree(t *testing.T) {
+	for _, m := range mutants.Mistakes() {
+		if _, err := m.Find(); err != nil || m.Run.Does == "" || len(m.Run.Options) == 0 {
+			t.Errorf("mistake %q has a mutant and a run? %+v %v", m.Name, m, err)
+		}
+	}
 	seen := map[string]bool{}
 	race := regexp.MustCompile(`^R([1-9]|1\d|2[0-6])$`)
 	for _, m := range mutants.All() {

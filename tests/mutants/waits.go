@@ -19,6 +19,17 @@ func waits() []Mutant {
 			Package: "./services/normalizer", Test: "^TestAParentThatArrivesWhileItsChildRegistersIsNotMissed$",
 		},
 		{
+			Name: "check-then-park", Races: []string{"R1"}, Wrong: "a record that found no parent is parked, seconds later, without a second look, and nobody sweeps",
+			File: "services/normalizer/settle.go",
+			Edits: []Edit{
+				{Old: "\t\"slices\"\n\n", New: "\t\"slices\"\n\t\"time\"\n\n"},
+				{Old: "\tif err := s.deps.Dependents.Add(ctx, uses); err != nil {\n", New: "\ttime.Sleep(3 * time.Second)\n\tif err := s.deps.Dependents.Add(ctx, uses); err != nil {\n"},
+				{Old: "\treturn s.wake(ctx, stale)\n", New: "\treturn s.wake(ctx, nil)\n"},
+				{Old: "\treturn s.wake(ctx, overdue)\n", New: "\treturn s.wake(ctx, nil)\n"},
+			},
+			Package: "./services/normalizer", Test: "^TestAParentThatArrivesWhileItsChildRegistersIsNotMissed$",
+		},
+		{
 			Name: "resume-with-the-parked-state", Races: []string{"R2", "R3"}, Wrong: "a record that waited goes on with the state that was parked, not with its newest",
 			File: "services/normalizer/normalizer.go",
 			Edits: []Edit{

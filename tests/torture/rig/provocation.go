@@ -28,7 +28,7 @@ func provocations() map[string]provocation {
 		"none": {},
 		"killed-after-writing": {points: []string{written}, acts: func(cfg *Config) []act {
 			var out []act
-			for n, at := range []int{3, 6, 9} {
+			for n, at := range []int{2, 5, 8} {
 				for i, s := range stages() {
 					out = append(out, act{at: cfg.Duration*time.Duration(at)/10 + time.Duration(i-n)*300*time.Millisecond, fault: "R9", kind: "killed after writing", victim: s})
 				}

@@ -3,23 +3,19 @@
 //
 // By default it runs the test that must notice the mutant; the same tests on the
 // platform as it is must pass. With -torture it builds the whole platform with
-// the mistake in it and tortures that, with the faults that bring it to light,
-// which takes minutes a seed.
+// each of the eleven mistakes of reliability.md §3, hurts it as that mistake
+// needs, and asks the checker; the platform as it is must come out right of the
+// same runs.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,79 +33,84 @@ func main() {
 }
 
 type settings struct {
-	root    string
-	seeds   int
-	torture bool
-	broker  string
-	dir     string
-	right   map[string]string // package → its tests, without a mistake
+	root   string
+	seeds  int
+	beside int
+	broker string
+	dir    string
+	right  map[string]string // package → its tests, without a mistake
 }
 
 func run(ctx context.Context) error {
 	s := settings{right: map[string]string{}}
 	var out, only string
+	var torture bool
 	flag.StringVar(&s.root, "root", ".", "the repository")
 	flag.IntVar(&s.seeds, "seeds", 10, "turns of each mutant; 9 of 10 must be caught")
-	flag.BoolVar(&s.torture, "torture", false, "torture the whole platform instead of running the test")
+	flag.BoolVar(&torture, "torture", false, "torture the whole platform instead of running the test")
+	flag.IntVar(&s.beside, "beside", 2, "of the torture: runs side by side")
 	flag.StringVar(&s.broker, "broker", "embedded", "of the torture: embedded or real")
 	flag.StringVar(&out, "out", "", "file for the table")
 	flag.StringVar(&only, "only", "", "these mutants, comma separated")
 	flag.Parse()
-	chosen, err := choose(only, s.torture)
-	if err != nil {
-		return err
-	}
-	if s.dir, err = os.MkdirTemp("", "fluxnex-mutants-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(s.dir)
-	table, missed, err := s.table(ctx, chosen)
-	if err != nil {
-		return err
-	}
-	if out != "" {
-		if err := os.WriteFile(out, []byte(table), 0o644); err != nil {
-			return err
-		}
-	}
-	fmt.Print(table)
-	if len(missed) > 0 {
-		return fmt.Errorf("not caught often enough: %s", strings.Join(missed, ", "))
-	}
-	return nil
-}
-
-// choose leaves out what a torture run has no faults for.
-func choose(only string, torture bool) ([]mutants.Mutant, error) {
 	var names []string
 	if only != "" {
 		names = strings.Split(only, ",")
 	}
-	var chosen []mutants.Mutant
-	for _, m := range mutants.All() {
-		if names == nil && (!torture || m.Faults != "") || slices.Contains(names, m.Name) {
-			chosen = append(chosen, m)
+	var err error
+	if s.dir, err = os.MkdirTemp("", "fluxnex-mutants-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir)
+	table := s.table
+	if torture {
+		table = s.tortures
+	}
+	page, missed, err := table(ctx, names)
+	if err != nil {
+		return err
+	}
+	if out != "" {
+		if err := os.WriteFile(out, []byte(page), 0o644); err != nil {
+			return err
 		}
 	}
-	if names != nil && len(chosen) != len(names) {
-		return nil, fmt.Errorf("of %s only %d are mutants", only, len(chosen))
+	fmt.Print(page)
+	if len(missed) > 0 {
+		return fmt.Errorf("not as it must be: %s", strings.Join(missed, ", "))
 	}
-	return chosen, nil
+	return nil
+}
+
+// chosen are those of a list that were asked for by name; nil asks for all.
+func chosen[T any](all []T, name func(T) string, names []string) ([]T, error) {
+	if names == nil {
+		return all, nil
+	}
+	some := slices.DeleteFunc(slices.Clone(all), func(m T) bool { return !slices.Contains(names, name(m)) })
+	if len(some) != len(names) {
+		return nil, fmt.Errorf("of %s only %d are there", strings.Join(names, ", "), len(some))
+	}
+	return some, nil
+}
+
+// stamp says when and where a table was made.
+func stamp() string {
+	return fmt.Sprintf("%s, %d cores, %s", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version())
 }
 
 // table is the page; missed are the mutants that were not caught often enough.
-func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page string, missed []string, err error) {
-	var text strings.Builder
-	fmt.Fprintf(&text, "# %s\n\n%s, %d cores, %s. %s\n\n| mutant | race | what it does wrong | caught | by |\n|---|---|---|---|---|\n",
-		s.title(), time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), s.how())
-	ask := s.askTest
-	if s.torture {
-		if ask, err = s.torturer(ctx, chosen); err != nil {
-			return "", nil, err
-		}
+func (s *settings) table(ctx context.Context, names []string) (page string, missed []string, err error) {
+	all, err := chosen(mutants.All(), func(m mutants.Mutant) string { return m.Name }, names)
+	if err != nil {
+		return "", nil, err
 	}
-	for _, m := range chosen {
-		caught, by, err := ask(ctx, m)
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Mutants\n\n%s. Each mistake is built into the platform by `go build -overlay`; the test named must fail, by what it asserts. "+
+		"9 of 10 must be caught. Without a mistake each of the tests passed, in the same run.\n\n"+
+		"| mutant | race | what it does wrong | caught | by |\n|---|---|---|---|---|\n", stamp())
+	for _, m := range all {
+		caught, by, err := s.askTest(ctx, m)
 		if ctx.Err() != nil {
 			return "", nil, ctx.Err()
 		}
@@ -125,22 +126,6 @@ func (s *settings) table(ctx context.Context, chosen []mutants.Mutant) (page str
 		}
 	}
 	return text.String(), missed, nil
-}
-
-func (s *settings) title() string {
-	if s.torture {
-		return "Mutants under torture"
-	}
-	return "Mutants"
-}
-
-func (s *settings) how() string {
-	if s.torture {
-		return "The whole platform is built with the mistake by `go build -overlay` and tortured for half a minute, or for three quarters of one where processes are frozen, on the " + s.broker +
-			" broker, by the faults that bring it to light; the checker must call the run wrong."
-	}
-	return "Each mistake is built into the platform by `go build -overlay`; the test named must fail, by what it asserts. 9 of 10 must be caught. " +
-		"Without a mistake each of the tests passed, in the same run."
 }
 
 // askTest counts in how many turns the test notices the mutant.
@@ -178,77 +163,6 @@ func (s *settings) passes(ctx context.Context, m mutants.Mutant) error {
 		return err
 	case failure.Test != "":
 		return fmt.Errorf("mutant %s: %s fails without it too: %s", m.Name, failure.Test, failure.Saw)
-	}
-	return nil
-}
-
-var broken = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations?\*\*`)
-
-// torturer builds the torture once; what it returns runs it on a platform with a
-// mistake. The platform as it is must come out right.
-func (s *settings) torturer(ctx context.Context, chosen []mutants.Mutant) (func(context.Context, mutants.Mutant) (int, string, error), error) {
-	program, right := filepath.Join(s.dir, "torture"), filepath.Join(s.dir, "fluxnex")
-	if err := errors.Join(s.build(ctx, program, "./tests/torture/cmd/torture"), s.build(ctx, right, "./cmd/fluxnex")); err != nil {
-		return nil, err
-	}
-	var faults []string
-	for _, m := range chosen {
-		faults = append(faults, strings.Split(m.Faults, ",")...)
-	}
-	slices.Sort(faults)
-	if found, err := s.tortured(ctx, program, right, strings.Join(slices.Compact(faults), ","), 1); err != nil || found != "" {
-		return nil, fmt.Errorf("the platform as it is comes out wrong: %w", errors.Join(err, fmt.Errorf("broken: %q", found)))
-	}
-	return func(ctx context.Context, m mutants.Mutant) (int, string, error) {
-		overlay, err := m.Overlay(s.root, s.dir)
-		if err != nil {
-			return 0, "", err
-		}
-		platform := filepath.Join(s.dir, m.Name)
-		if err := s.build(ctx, platform, "./cmd/fluxnex", "-overlay", overlay); err != nil {
-			return 0, "", err
-		}
-		seen := tally{}
-		for seed := 1; seed <= s.seeds; seed++ {
-			found, err := s.tortured(ctx, program, platform, m.Faults, seed)
-			if err != nil {
-				return seen.total(), "", fmt.Errorf("mutant %s: %w", m.Name, err)
-			}
-			seen.add(found)
-		}
-		return seen.total(), seen.String(), os.Remove(platform)
-	}, nil
-}
-
-// length of a run's load: half a minute, or what one freeze (F2) takes, which
-// must last longer than a session.
-func length(faults string) string {
-	if slices.Contains(strings.Split(faults, ","), "F2") {
-		return "45s"
-	}
-	return "30s"
-}
-
-// tortured is one run; found are the invariants that were broken, "" if none.
-func (s *settings) tortured(ctx context.Context, program, platform, faults string, seed int) (found string, err error) {
-	cmd := exec.CommandContext(ctx, program, "-ci", "-root", s.root, "-bin", platform, "-broker", s.broker, "-events", "3000", "-duration", length(faults), "-drain", "90s", "-faults", faults, "-seed", strconv.Itoa(seed))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
-	out, err := cmd.CombinedOutput()
-	var names []string
-	for _, b := range broken.FindAllStringSubmatch(string(out), -1) {
-		names = append(names, b[1])
-	}
-	if exit := (*exec.ExitError)(nil); err != nil && (len(names) == 0 || !errors.As(err, &exit)) {
-		return "", fmt.Errorf("seed %d: the run proves nothing: %w\n%s", seed, err, out)
-	}
-	return strings.Join(names, "+"), nil
-}
-
-func (s *settings) build(ctx context.Context, binary, pkg string, flags ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", binary}, flags...), pkg)...)
-	cmd.Dir = s.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }

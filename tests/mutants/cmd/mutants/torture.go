@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fluxnex/fluxnex/tests/mutants"
+)
+
+// preface tells of the table what its columns cannot.
+const preface = `[Mutants](mutants.md) asks the tests; here the whole platform is built with the mistake (go build -overlay), started as a cluster would run it (two processes of each service, broker, registry, PostgreSQL, Redis, the destinations), loaded, and hurt as named; the offline checker must call the run wrong. The platform as it is went through the same runs, with the same seeds, and came out right as often as its column says. A run that could not be judged is neither.
+
+The eleven mistakes are those of reliability.md §3, "Check the checker". Each has a run of its own, the smallest that shows it: a fault that is aimed at it (tests/torture/rig/provocation.go), so that ten of ten seeds meet the moment in which it is wrong. Where that moment is short, the mutant stands still in it: a naive build is as wrong without the pause, only more rarely. "Saw" is the shortest thing the checker said in any of the runs, with the number of times.
+
+`
+
+// result is what came of one mistake's runs.
+type result struct {
+	mistake mutants.Mistake
+	mutant  mutants.Mutant
+	wrong   func() (string, error) // its binary, built once
+
+	mu       sync.Mutex
+	broken   tally
+	saw      string
+	right    int // turns of the platform as it is that came out right
+	unjudged int
+	took     time.Duration // of all turns
+}
+
+// tortures is the page of the runs before the checker; missed are mistakes that
+// were not caught often enough, and runs that the platform as it is did not
+// survive.
+func (s *settings) tortures(ctx context.Context, names []string) (page string, missed []string, err error) {
+	all, err := chosen(mutants.Mistakes(), func(m mutants.Mistake) string { return m.Mutant }, names)
+	if err != nil {
+		return "", nil, err
+	}
+	torture, err := mutants.NewTorture(ctx, s.root, s.dir)
+	if err != nil {
+		return "", nil, err
+	}
+	right, err := torture.Right(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	results := make([]*result, len(all))
+	for i, m := range all {
+		mutant, err := m.Find()
+		if err != nil {
+			return "", nil, err
+		}
+		results[i] = &result{mistake: m, mutant: mutant, broken: tally{}, wrong: sync.OnceValues(func() (string, error) { return torture.Wrong(ctx, mutant) })}
+	}
+	var wg sync.WaitGroup
+	free := make(chan struct{}, max(s.beside, 1))
+	for _, r := range results {
+		for seed := 1; seed <= s.seeds; seed++ {
+			for _, mistake := range []bool{false, true} {
+				free <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-free }()
+					if ctx.Err() != nil {
+						return
+					}
+					platform, err := right, error(nil)
+					if mistake {
+						platform, err = r.wrong()
+					}
+					var v mutants.Verdict
+					if err == nil {
+						v, err = torture.Ask(ctx, r.mistake.Run, platform, seed, "-broker", s.broker)
+					}
+					r.add(seed, mistake, v, err)
+				})
+			}
+		}
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return "", nil, err
+	}
+	return s.judged(results)
+}
+
+// add takes one turn in.
+func (r *result) add(seed int, mistake bool, v mutants.Verdict, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	by := strings.Join(v.Broken, "+")
+	what := "as it is"
+	if mistake {
+		what = r.mutant.Name
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s, seed %d, %s: %s %s\n", r.mistake.Name, what, seed, v.Took.Round(time.Second), by, v.Saw)
+	r.took += v.Took
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		r.unjudged++
+	case mistake:
+		r.broken.add(by)
+		if v.Saw != "" && (r.saw == "" || len(v.Saw) < len(r.saw)) {
+			r.saw = v.Saw
+		}
+	case v.Right():
+		r.right++
+	}
+}
+
+func (s *settings) judged(results []*result) (page string, missed []string, err error) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Mutants before the checker\n\n%s, %s broker, %d seeds; `make torture-mutants` writes this page anew. %s", stamp(), s.broker, s.seeds, preface)
+	text.WriteString("| mistake | mutant: what it does wrong | run | caught | broken | saw | as it is |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range results {
+		caught := r.broken.total()
+		note := ""
+		if r.unjudged > 0 {
+			note = fmt.Sprintf("; %d not judged", r.unjudged)
+		}
+		fmt.Fprintf(&text, "| %s | %s: %s | %s (`%s`; %s a run) | %d of %d%s | %s | %s | right %d of %d |\n", r.mistake.Name, r.mutant.Name, r.mutant.Wrong,
+			r.mistake.Run.Does, strings.Join(r.mistake.Run.Options, " "), (r.took / time.Duration(2*s.seeds)).Round(time.Second),
+			caught, s.seeds, note, r.broken, strings.ReplaceAll(short(r.saw), "|", "/"), r.right, s.seeds)
+		if caught*10 < s.seeds*9 {
+			missed = append(missed, r.mistake.Name+" is not caught often enough")
+		}
+		if r.right < s.seeds {
+			missed = append(missed, r.mistake.Name+": the platform as it is came out wrong or unjudged")
+		}
+	}
+	return text.String(), slices.Clip(missed), nil
+}
+
+// short cuts what is told at length.
+func short(s string) string {
+	const enough = 160
+	if r := []rune(s); len(r) > enough {
+		return string(r[:enough]) + "…"
+	}
+	return s
+}

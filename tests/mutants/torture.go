@@ -1,0 +1,101 @@
+package mutants
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Torture asks the checker: it builds the platform, runs the torture command on
+// it and reads the verdict.
+type Torture struct {
+	root, dir string
+	program   string
+}
+
+// NewTorture builds the torture command into dir.
+func NewTorture(ctx context.Context, root, dir string) (*Torture, error) {
+	t := &Torture{root: root, dir: dir, program: filepath.Join(dir, "torture")}
+	return t, t.build(ctx, t.program, "./tests/torture/cmd/torture")
+}
+
+// Right builds the platform as it is.
+func (t *Torture) Right(ctx context.Context) (binary string, err error) {
+	binary = filepath.Join(t.dir, "right")
+	return binary, t.build(ctx, binary, "./cmd/fluxnex", "-tags", "failpoints")
+}
+
+// Wrong builds the platform with a mistake in it.
+func (t *Torture) Wrong(ctx context.Context, m Mutant) (binary string, err error) {
+	overlay, err := m.Overlay(t.root, t.dir)
+	if err != nil {
+		return "", err
+	}
+	binary = filepath.Join(t.dir, m.Name)
+	return binary, t.build(ctx, binary, "./cmd/fluxnex", "-tags", "failpoints", "-overlay", overlay)
+}
+
+func (t *Torture) build(ctx context.Context, binary, pkg string, flags ...string) error {
+	// The linker leaves out what only a debugger wants.
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-ldflags=-s -w", "-o", binary}, flags...), pkg)...)
+	cmd.Dir = t.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// Verdict is what the checker said of a run.
+type Verdict struct {
+	Broken []string // invariants, sorted; none: the run came out right
+	Saw    string   // the shortest thing it says is wrong
+	Took   time.Duration
+}
+
+// Right reports whether nothing was wrong.
+func (v Verdict) Right() bool { return len(v.Broken) == 0 }
+
+var (
+	brokenRow = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations?\*\*`)
+	beside    = regexp.MustCompile(`(?m)^- (I\d+): .*`)
+	violation = regexp.MustCompile(`(?m)^\d+ × .*`)
+)
+
+// Ask is one run of a platform. The error is set where it proves nothing: it
+// could not be started, or its faults not be done.
+func (t *Torture) Ask(ctx context.Context, r Run, platform string, seed int, more ...string) (Verdict, error) {
+	began := time.Now()
+	args := append([]string{"-ci", "-root", t.root, "-bin", platform, "-seed", strconv.Itoa(seed), "-drain", "15s", "-settle", "8s"}, r.Options...)
+	cmd := exec.CommandContext(ctx, t.program, append(args, more...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
+	cmd.WaitDelay = time.Minute
+	out, err := cmd.CombinedOutput()
+	v := Verdict{Took: time.Since(began)}
+	for _, form := range []*regexp.Regexp{brokenRow, beside} {
+		for _, m := range form.FindAllSubmatch(out, -1) {
+			v.Broken = append(v.Broken, string(m[1]))
+		}
+	}
+	slices.SortFunc(v.Broken, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	v.Broken = slices.Compact(v.Broken)
+	if exit := (*exec.ExitError)(nil); ctx.Err() != nil || err != nil && (v.Right() || !errors.As(err, &exit)) {
+		return v, fmt.Errorf("seed %d: the run proves nothing: %w\n%s", seed, errors.Join(err, ctx.Err()), out)
+	}
+	for _, form := range []*regexp.Regexp{violation, beside} {
+		for _, said := range form.FindAllString(string(out), -1) {
+			if v.Saw == "" || len(said) < len(v.Saw) {
+				v.Saw = strings.TrimPrefix(said, "- ")
+			}
+		}
+	}
+	return v, nil
+}
