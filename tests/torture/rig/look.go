@@ -50,7 +50,7 @@ func (r *Rig) probe(ctx context.Context, load *torture.Load, res *Result) (tortu
 // look reads what people see, the views and the topics, until the checker is
 // content with it or patience ends: notifications close and views settle a
 // moment after the last write.
-func (r *Rig) look(ctx context.Context, ev *torture.Evidence, res *Result) error {
+func (r *Rig) look(ctx context.Context, ev *torture.Evidence, res *Result, patience time.Duration) error {
 	cfg := r.kafka()
 	registry, err := kafka.NewRegistry(cfg)
 	if err != nil {
@@ -62,7 +62,7 @@ func (r *Rig) look(ctx context.Context, ev *torture.Evidence, res *Result) error
 	}
 	in := dump.Installation{Brokers: cfg.Brokers, Topics: cfg.Topics(), Redis: r.parts.redisHost, Codecs: codecs}
 	ev.Tokens = &torture.Tokens{Expired: res.Expired}
-	if err := awaitFor(ctx, r.cfg.Settle, "the checker is content", func() (bool, string) {
+	if err := awaitFor(ctx, patience, "the checker is content", func() (bool, string) {
 		if err := r.lookOnce(ctx, in, ev); err != nil {
 			return false, err.Error()
 		}
