@@ -254,7 +254,7 @@ const inFlight = 256
 // repeats counts writes that were applied again as the same request, with
 // nothing in between: two edits that share a stamp may show each other again.
 func repeats(ledger []torture.Line) int {
-	type object struct{ app, account, id string }
+	type object struct{ app, account, kind, id string }
 	type request struct{ request, digest string }
 	last := map[object]request{}
 	n := 0
@@ -262,7 +262,7 @@ func repeats(ledger []torture.Line) int {
 		if !l.Applied || l.ID == "" {
 			continue
 		}
-		at, now := object{l.App, l.Account, l.ID}, request{l.RequestID, l.Digest}
+		at, now := object{l.App, l.Account, l.Object, l.ID}, request{l.RequestID, l.Digest}
 		if last[at] == now {
 			n++
 		}
