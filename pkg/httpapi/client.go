@@ -106,7 +106,9 @@ func (c *Client) Do(ctx context.Context, base string, req integration.Request, a
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	for again := true; ; {
+	// A token that another process stored meanwhile can have ended as well: then
+	// one more is due. Where every token is refused the authorizer ends it.
+	for left := 2; ; left-- {
 		header, token, err := headers(ctx, req, auth)
 		if err != nil {
 			return integration.Answer{}, err
@@ -115,13 +117,12 @@ func (c *Client) Do(ctx context.Context, base string, req integration.Request, a
 		if err == nil && auth != nil && answer.Status/100 == 2 {
 			auth.Accepted(token)
 		}
-		if err != nil || answer.Status != http.StatusUnauthorized || auth == nil || !again {
+		if err != nil || answer.Status != http.StatusUnauthorized || auth == nil || left == 0 {
 			return answer, err
 		}
-		if again, err = auth.Refused(ctx, token); err != nil || !again {
+		if again, err := auth.Refused(ctx, token); err != nil || !again {
 			return answer, err
 		}
-		again = false
 	}
 }
 

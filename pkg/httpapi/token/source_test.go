@@ -192,6 +192,35 @@ func TestARefusedTokenIsReplacedByWhatAnotherProcessStored(t *testing.T) {
 	}
 }
 
+// This one's token has ended, and so has the one that another process got in its
+// place: nothing is wrong with the credential.
+func TestATokenThatEndedWhereItWasFoundIsReplaced(t *testing.T) {
+	p, store := newProvider(t), newMemory()
+	now := time.Now()
+	clock := func() time.Time { return now }
+	one, idle := newProcess(t, p, store, clock), newProcess(t, p, store, clock)
+	end := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.access = "none"
+	}
+	call := func(proc *process) {
+		t.Helper()
+		if status, err := proc.call(t.Context(), connection(p, 1)); err != nil || status != http.StatusOK {
+			t.Fatalf("status %d, %v", status, err)
+		}
+	}
+	call(one)
+	call(idle)
+	end()
+	call(one)
+	end()
+	call(idle)
+	if p.refreshes != 3 || p.reused != 0 {
+		t.Fatalf("%d refreshes, %d uses of an old token; want 3, 0", p.refreshes, p.reused)
+	}
+}
+
 func TestADeadCredentialIsAskedForOnce(t *testing.T) {
 	p, store := newProvider(t), newMemory()
 	p.revoked = true
