@@ -14,12 +14,15 @@ func logs() []Mutant {
 			Faults: "F1,F2,F3,F4",
 		},
 		{
-			Name: "plain-produce", Races: []string{"R9"}, Wrong: "a stage produces outside its transaction",
+			Name: "plain-produce", Races: []string{"R9"}, Wrong: "a stage produces outside its transaction, just before its commit",
 			File: "pkg/kafka/session.go",
-			Edits: []Edit{{
-				Old: "\t\ts.gts.Produce(ctx, recs[i], promise)\n\t}\n",
-				New: "\t}\n\tplain, err := kgo.NewClient(kgo.SeedBrokers(s.cfg.Kafka.Brokers...))\n\tif err != nil {\n\t\treturn nil, false, err\n\t}\n\tdefer plain.Close()\n\tfor _, r := range recs {\n\t\tpromise(r, plain.ProduceSync(ctx, r).FirstErr())\n\t}\n",
-			}},
+			Edits: []Edit{
+				{Old: "\t\ts.gts.Produce(ctx, recs[i], promise)\n", New: "\t\t_ = promise\n"},
+				{
+					Old: "\tfailpoint.Hit(\"produced\")\n",
+					New: "\tfailpoint.Hit(\"produced\")\n\tplain, err := kgo.NewClient(kgo.SeedBrokers(s.cfg.Kafka.Brokers...))\n\tif err != nil {\n\t\treturn nil, false, err\n\t}\n\tdefer plain.Close()\n\tif err := plain.ProduceSync(context.WithoutCancel(ctx), recs...).FirstErr(); err != nil {\n\t\treturn nil, false, err\n\t}\n",
+				},
+			},
 			Package: "./pkg/stage", Test: "^(TestZombieWritesNothing|TestChangelogIsRightThroughRandomFaults|TestCommitWhoseReplyIsLostIsNotRepeated)$",
 			Faults: "F1,F2,F3,F4",
 		},
@@ -95,7 +98,7 @@ func logs() []Mutant {
 				{File: "pkg/stage/member.go", Old: "if cursors[i].Checkpoint != m.next[p] {", New: "if cursors[i].Checkpoint == redis.NoCheckpoint {"},
 				{File: "pkg/stage/compute.go", Old: "if a.Checkpoint != m.next[id.Partition] {", New: "if a.Checkpoint == redis.NoCheckpoint {"},
 			},
-			Package: "./pkg/stage", Test: "^(TestRestoredOlderDumpIsFoldedForward)$",
+			Package: "./pkg/redis", Test: "^TestApplyOnlyFromTheExpectedCheckpoint$",
 		},
 		{
 			Name: "view-without-watch", Races: []string{"R7", "R8"}, Wrong: "a view's checkpoint is compared, and what happens before the write is not seen",
