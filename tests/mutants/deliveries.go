@@ -19,7 +19,7 @@ func deliveries() []Mutant {
 			File:    "services/delivery/attempt.go",
 			Edits:   []Edit{{Old: "held, err := a.s.store.do(ctx, a.stored(step), a.s.accounts.quiet(a.account()))", New: "held, err := true, error(nil)"}},
 			Package: "./services/delivery", Test: crash,
-			Faults: "F1,F8",
+			Faults: "lost-answers",
 		},
 		{
 			Name: "new-request-id", Races: []string{"R13"}, Wrong: "a call of unknown outcome is made again under a new request id, without looking",
@@ -29,7 +29,23 @@ func deliveries() []Mutant {
 				{Old: "\treturn uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(name), a.digest()...)).String()\n", New: "\treturn uuid.NewSHA1(uuid.New(), append([]byte(name), a.digest()...)).String()\n"},
 			},
 			Package: "./services/delivery", Test: crash,
-			Faults: "F1,F8",
+			Faults: "lost-answers",
+		},
+		{
+			Name: "retry-topic", Races: []string{"R12"}, Wrong: "what was refused for now is put aside and sent again later by itself, beside the row, after newer states",
+			File: "services/delivery/attempt.go",
+			Edits: []Edit{
+				{
+					Old: "\t\tcase err != nil:\n\t\t\terr = a.heal(ctx, err)\n",
+					New: "\t\tcase err != nil && fault.Of(err).Class == fault.Retryable && !errors.Is(err, errLeaseOver):\n\t\t\tgo a.putAside(step.Request)\n\t\t\ta.doubt = false\n\t\t\treturn a.applied(a.op.Applied), nil\n\t\tcase err != nil:\n\t\t\terr = a.heal(ctx, err)\n",
+				},
+				{
+					Old: "func (a *attempt) stored(",
+					New: "func (a *attempt) putAside(req integration.Request) {\n\tlater := *a\n\tfor range 10 {\n\t\ttime.Sleep(4 * time.Second)\n\t\tlater.deadline = time.Now().Add(10 * time.Second)\n\t\tctx, cancel := context.WithDeadline(context.Background(), later.deadline)\n\t\t_, err := later.caller().Call(ctx, req)\n\t\tcancel()\n\t\tif err == nil || fault.Of(err).Class != fault.Retryable {\n\t\t\treturn\n\t\t}\n\t}\n}\n\nfunc (a *attempt) stored(",
+				},
+			},
+			Package: "./services/delivery", Test: "^TestOrderHoldsWhileADestinationFails$",
+			Faults: "refused-for-now",
 		},
 		{
 			Name: "own-write-merged", Races: []string{"R14"}, Wrong: "an update whose answer was lost meets its own effect as a stale version, is merged with itself and made again",

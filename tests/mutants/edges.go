@@ -17,6 +17,8 @@ func edges() []Mutant {
 				{Old: "\t\"strings\"\n\t\"time\"\n", New: "\t\"strings\"\n\t\"sync\"\n\t\"time\"\n"},
 				{Old: "const maxStoredHeader = 256\n", New: "const maxStoredHeader = 256\n\nvar seen sync.Map\n"},
 				{Old: "\tfor i, part := range d.Events {\n", New: "\tfor i, part := range d.Events {\n\t\tif _, again := seen.LoadOrStore(h.gatewayID(part, i), true); again {\n\t\t\tcontinue\n\t\t}\n"},
+				// Nor is an event kept for longer than its sender waits.
+				{File: "pkg/kafka/inbox.go", Old: "recordDeliveryTimeout = 30 * time.Second", New: "recordDeliveryTimeout = 2 * time.Second"},
 			},
 			Package: "./services/gateway", Test: "^TestWhatIsRepeatedAfterAFailureIsStored$",
 			Faults: "F4",

@@ -91,7 +91,9 @@ func (r *Rig) do(ctx context.Context, a act) error {
 	case "12 partitions":
 		return r.morePartitions(ctx)
 	case "answers lost":
-		return r.loseAnswers(ctx, a.lasts)
+		return r.writesGoWrong(ctx, rule{"action": "apply_then_reset", "probability": 0.25}, a.lasts)
+	case "refused for now":
+		return r.writesGoWrong(ctx, rule{"action": "status", "status": 503, "body": map[string]any{}, "probability": 0.15}, a.lasts)
 	case "tokens end":
 		return r.tokensEnd(ctx, a.lasts)
 	}
