@@ -14,8 +14,8 @@ func edgeMistakes() []Mistake {
 		{
 			Name: "dedupe mark before ack", Mutant: "seen-before-stored",
 			Run: Run{
-				Does:    "the broker is dead for half of the load, which is longer than a sender waits and repeats",
-				Options: []string{"-faults", "broker-away", "-copies", "1", "-events", "3000", "-duration", "20s"},
+				Does:    "all gateways are killed every two seconds",
+				Options: []string{"-faults", "killed-gateways", "-events", "3000", "-duration", "15s"},
 			},
 		},
 		{

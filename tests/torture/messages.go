@@ -45,17 +45,19 @@ type bagKey struct {
 // own, because Salesforce sends no outbound message for them. What comes late
 // comes in the second half.
 func (p *Plan) Messages() ([]Message, error) {
-	return p.deal(rand.New(rand.NewPCG(p.Seed, 2)), func(r *Record, e *Edit) bool {
+	return p.deal(rand.New(rand.NewPCG(p.Seed, 2)), 0, func(r *Record, e *Edit) bool {
 		return !e.Probe && (r.Coming == Told || r.Coming == Late)
 	})
 }
 
 // Probes are the edits that Messages leaves out.
 func (p *Plan) Probes() ([]Message, error) {
-	return p.deal(rand.New(rand.NewPCG(p.Seed, 5)), func(_ *Record, e *Edit) bool { return e.Probe })
+	const after = 900_000_000 // a source gives no two notifications one id
+	return p.deal(rand.New(rand.NewPCG(p.Seed, 5)), after, func(_ *Record, e *Edit) bool { return e.Probe })
 }
 
-func (p *Plan) deal(rng *rand.Rand, wanted func(*Record, *Edit) bool) ([]Message, error) {
+// deal numbers its notifications from the one after notification.
+func (p *Plan) deal(rng *rand.Rand, notification int, wanted func(*Record, *Edit) bool) ([]Message, error) {
 	var (
 		out   []Message
 		bags  []*bag
@@ -88,7 +90,6 @@ func (p *Plan) deal(rng *rand.Rand, wanted func(*Record, *Edit) bool) ([]Message
 			}
 		}
 	}
-	notification := 0
 	for _, b := range bags {
 		edits := b.edits
 		rng.Shuffle(len(edits), func(i, j int) { edits[i], edits[j] = edits[j], edits[i] })

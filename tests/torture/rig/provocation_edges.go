@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/fluxnex/fluxnex/tests/torture"
@@ -21,9 +22,8 @@ const (
 	// endingTokens: access tokens end a second after they are given out, the token
 	// endpoint takes its time, and takes no token that it has replaced.
 	endingTokens = "ending-tokens"
-	// brokerAway: the broker is dead for half of the load, which is longer than a
-	// sender waits and repeats.
-	brokerAway = "broker-away"
+	// killedGateways: every two seconds all of them.
+	killedGateways = "killed-gateways"
 )
 
 func edgeProvocations() map[string]provocation {
@@ -37,8 +37,14 @@ func edgeProvocations() map[string]provocation {
 		endingTokens: {acts: func(cfg *Config) []act {
 			return []act{{fault: "F10", kind: "tokens end", lasts: cfg.Duration}}
 		}},
-		brokerAway: {acts: func(cfg *Config) []act {
-			return []act{{at: cfg.Duration / 4, fault: "F4", kind: "broker SIGKILL", victim: "1", lasts: cfg.Duration / 2}}
+		killedGateways: {acts: func(cfg *Config) []act {
+			var out []act
+			for at := time.Second; at < cfg.Duration; at += 2 * time.Second {
+				for i := range cfg.Copies {
+					out = append(out, act{at: at, fault: "F1", kind: "SIGKILL", victim: "gateway" + strconv.Itoa(i), lasts: 100 * time.Millisecond})
+				}
+			}
+			return out
 		}},
 	}
 }
