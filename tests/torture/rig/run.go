@@ -253,17 +253,18 @@ const inFlight = 256
 
 // repeats counts writes that were applied again as the same request, with
 // nothing in between: two edits that share a stamp may show each other again.
+// Nobody but the rig writes to Salesforce.
 func repeats(ledger []torture.Line) int {
 	type object struct{ app, account, kind, id string }
 	type request struct{ request, digest string }
 	last := map[object]request{}
 	n := 0
 	for _, l := range ledger {
-		if !l.Applied || l.ID == "" {
+		if !l.Applied || l.ID == "" || l.App == "salesforce" {
 			continue
 		}
 		at, now := object{l.App, l.Account, l.Object, l.ID}, request{l.RequestID, l.Digest}
-		if last[at] == now {
+		if before, known := last[at]; known && before == now {
 			n++
 		}
 		last[at] = now
