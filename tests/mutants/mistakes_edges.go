@@ -19,7 +19,7 @@ func edgeMistakes() []Mistake {
 			},
 		},
 		{
-			Name: "no stored request id", Mutant: "new-request-id",
+			Name: "no stored request id", Mutant: "request-not-stored",
 			Run: Run{
 				Does:    "one write in four is made and not answered, at companies that remember no request ids",
 				Options: []string{"-faults", "lost-answers", "-events", "3000", "-duration", "15s"},

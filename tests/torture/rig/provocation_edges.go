@@ -57,8 +57,12 @@ func (c *Config) asked(fault string) bool { return slices.Contains(c.Faults, fau
 func (r *Rig) writesGoWrong(ctx context.Context, how rule, lasts time.Duration) error {
 	var rules []rule
 	for _, at := range []struct{ app, object, op string }{
-		{"quickbooks", "Vendor", "write"}, {"quickbooks", "Customer", "write"}, {"quickbooks", "Invoice", "write"},
-		{"hubspot", "companies", "create"}, {"hubspot", "companies", "update"}, {"hubspot", "companies", "upsert"},
+		{"quickbooks", "Vendor", "write"},
+		{"quickbooks", "Customer", "write"},
+		{"quickbooks", "Invoice", "write"},
+		{"hubspot", "companies", "create"},
+		{"hubspot", "companies", "update"},
+		{"hubspot", "companies", "upsert"},
 	} {
 		// Seeds of JavaScript's safe range: they travel as JSON numbers.
 		one := rule{"app": at.app, "object": at.object, "op": at.op, "seed": (r.cfg.Seed + uint64(len(rules))) & (1<<53 - 1)}
