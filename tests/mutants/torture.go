@@ -74,7 +74,7 @@ var (
 // could not be started, or its faults not be done.
 func (t *Torture) Ask(ctx context.Context, r Run, platform string, seed int, more ...string) (Verdict, error) {
 	began := time.Now()
-	args := append([]string{"-ci", "-root", t.root, "-bin", platform, "-seed", strconv.Itoa(seed), "-drain", "15s", "-settle", "8s"}, r.Options...)
+	args := append([]string{"-ci", "-root", t.root, "-bin", platform, "-seed", strconv.Itoa(seed), "-drain", "60s", "-settle", "9s"}, r.Options...)
 	cmd := exec.CommandContext(ctx, t.program, append(args, more...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
 	cmd.WaitDelay = time.Minute

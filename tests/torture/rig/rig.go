@@ -41,7 +41,7 @@ type Config struct {
 	// Drain bounds the wait for quiet after the faults.
 	Drain time.Duration
 	// Settle bounds the wait for views, notifications and groups after the last
-	// write; 0 is a minute and a half.
+	// write, and with a third more for another write; 0 is a minute and a half.
 	Settle time.Duration
 	Env    []string // further environment of every service
 	Keep   string   // folder for logs, ledger and intents of a wrong run; "" keeps none

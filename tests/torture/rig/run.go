@@ -140,7 +140,7 @@ func (r *Rig) torture(ctx context.Context) (*Result, error) {
 // quiet, or until nothing moves any more, or the limit.
 func (r *Rig) drain(ctx context.Context, plan *torture.Plan, res *Result, limit time.Duration) (torture.Evidence, error) {
 	const quiet = 3 * time.Second
-	stuck := min(2*time.Minute, limit/2)
+	stuck := r.cfg.Settle * 4 / 3 // what a call waits for takes longer than a view
 	ev := torture.Evidence{Plan: plan}
 	intents, err := readIntents(filepath.Join(r.dir, "intents.ndjson"))
 	if err != nil {
