@@ -155,7 +155,9 @@ func TestDomains(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	o := &integration.Object{Object: contacts, Type: contacts, Payload: map[string]any{"email": " Ann@Acme ", "Custom Field": "x", "fluxnex_record_id": "1"}}
+	o := &integration.Object{Object: contacts, Type: contacts, Payload: integration.TreeOf("email", " Ann@Acme ")}
+	o.Payload.Put("Custom Field", "x")
+	o.Payload.Put("fluxnex_record_id", "1")
 	var got []string
 	for _, p := range newMapper().Validate(o) {
 		got = append(got, p.Code+" "+p.Field)
@@ -163,10 +165,10 @@ func TestValidate(t *testing.T) {
 	if len(got) != 2 || got[0] != "invalid_email email" || got[1] != "invalid_property Custom Field" {
 		t.Errorf("problems %v", got)
 	}
-	if o.Payload["email"] != "ann@acme" {
-		t.Errorf("e-mail %q: HubSpot would lower-case it, and every sync would show a change", o.Payload["email"])
+	if mail := o.Payload.Get("email"); mail != "ann@acme" {
+		t.Errorf("e-mail %q: HubSpot would lower-case it, and every sync would show a change", mail)
 	}
-	empty := &integration.Object{Object: contacts, Type: contacts, Payload: map[string]any{}}
+	empty := &integration.Object{Object: contacts, Type: contacts, Payload: &integration.Tree{}}
 	if p := newMapper().Validate(empty); len(p) != 1 || p[0].Code != "missing_field" {
 		t.Errorf("a contact without anything: %+v", p)
 	}

@@ -29,7 +29,7 @@ func (mapper) Objects(in integration.Source, a integration.Account) []integratio
 		out = append(out, *company)
 	}
 	for i := range out {
-		out[i].Payload[unique(a.Settings)] = string(in.RecordID)
+		out[i].Payload.PutText(unique(a.Settings), string(in.RecordID))
 		rename(&out[i])
 	}
 	return out
@@ -41,7 +41,7 @@ const usualProperties = 16
 // addParty adds what one role of an account says; the first role's words stay.
 func addParty(o *integration.Object, e canonical.Entity, p *canonical.Party) *integration.Object {
 	if o == nil {
-		o = &integration.Object{Object: companies, Type: companies, Payload: make(map[string]any, usualProperties)}
+		o = &integration.Object{Object: companies, Type: companies, Payload: integration.NewTree(usualProperties)}
 	}
 	o.Entities = append(o.Entities, e)
 	name := strings.TrimSpace(p.DBAName)
@@ -61,7 +61,7 @@ func addParty(o *integration.Object, e canonical.Entity, p *canonical.Party) *in
 }
 
 func contactObject(c *canonical.Contact) integration.Object {
-	p := map[string]any{}
+	p := integration.NewTree(usualProperties)
 	fill(p, "firstname", c.FirstName)
 	fill(p, "lastname", c.LastName)
 	fill(p, "email", strings.ToLower(c.Email))
@@ -77,16 +77,16 @@ func contactObject(c *canonical.Contact) integration.Object {
 }
 
 func dealObject(l *canonical.Load, s integration.Settings) integration.Object {
-	p := map[string]any{}
+	p := integration.NewTree(usualProperties)
 	if l.Number != "" {
-		p["dealname"] = "Load " + l.Number
+		p.PutText("dealname", "Load "+l.Number)
 	}
 	pipeline, _ := s["pipeline"].(string)
 	fill(p, "pipeline", pipeline)
 	fill(p, "dealstage", stage(l.Status, pipeline, s))
 	fill(p, "closedate", l.DeliveryDate)
 	if l.Revenue != nil {
-		p["amount"] = l.Revenue.Fixed(2)
+		p.PutText("amount", l.Revenue.Fixed(2))
 	}
 	o := integration.Object{Object: deals, Type: deals, Entities: []canonical.Entity{canonical.TMSLoad}, Payload: p, Number: l.Number}
 	customer := l.BillTo
@@ -127,7 +127,7 @@ func belongs(o *integration.Object, to *canonical.Ref) {
 	if to == nil || to.RecordID == "" {
 		return
 	}
-	o.Payload[associated] = map[string]any{}
+	o.Payload.Put(associated, &integration.Tree{})
 	o.References = append(o.References, record.Reference{
 		Path: associated + "." + companies, RecordID: to.RecordID, Object: companies, Optional: true,
 	})
@@ -135,7 +135,7 @@ func belongs(o *integration.Object, to *canonical.Ref) {
 
 // rename sets what an object is searched by from what is sent.
 func rename(o *integration.Object) {
-	get := func(name string) string { s, _ := o.Payload[name].(string); return s }
+	get := func(name string) string { s, _ := o.Payload.Text(name); return s }
 	switch o.Object {
 	case companies:
 		o.Name = get("name")
@@ -149,16 +149,13 @@ func rename(o *integration.Object) {
 	}
 }
 
-func fill(p map[string]any, name, value string) {
-	if value = strings.TrimSpace(value); value == "" {
-		return
-	}
-	if _, taken := p[name]; !taken {
-		p[name] = value
+func fill(p *integration.Tree, name, value string) {
+	if value = strings.TrimSpace(value); value != "" && !p.Has(name) {
+		p.PutText(name, value)
 	}
 }
 
-func address(p map[string]any, a *canonical.Address) {
+func address(p *integration.Tree, a *canonical.Address) {
 	fill(p, "city", a.City)
 	fill(p, "state", a.State)
 	fill(p, "zip", a.PostalCode)

@@ -2,7 +2,6 @@ package hubspot
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/fluxnex/fluxnex/pkg/canonical"
@@ -60,15 +59,15 @@ func describe() []integration.ObjectSchema {
 // reports everything else.
 func (m mapper) Validate(o *integration.Object) []integration.Problem {
 	for _, f := range []string{"name", "firstname", "lastname", "dealname"} {
-		if s, ok := o.Payload[f].(string); ok {
+		if s, ok := o.Payload.Text(f); ok && len(s) > maxName {
 			if r := []rune(s); len(r) > maxName {
-				o.Payload[f] = strings.TrimSpace(string(r[:maxName]))
+				o.Payload.PutText(f, strings.TrimSpace(string(r[:maxName])))
 			}
 		}
 	}
 	for _, f := range []string{"email", "domain"} {
-		if s, ok := o.Payload[f].(string); ok {
-			o.Payload[f] = strings.ToLower(strings.TrimSpace(s))
+		if s, ok := o.Payload.Text(f); ok {
+			o.Payload.PutText(f, strings.ToLower(strings.TrimSpace(s)))
 		}
 	}
 	rename(o)
@@ -92,7 +91,7 @@ func (m mapper) Validate(o *integration.Object) []integration.Problem {
 			Remedy:  "Fill one of e-mail, first name or last name in the source record.",
 		})
 	}
-	if s, ok := o.Payload["email"].(string); ok && s != "" && !mail(s) {
+	if s, ok := o.Payload.Text("email"); ok && s != "" && !mail(s) {
 		problems = append(problems, integration.Problem{
 			Code: "invalid_email", Field: "email",
 			Message: "HubSpot does not take this e-mail address.",
@@ -110,12 +109,11 @@ func mail(s string) bool {
 // nameProblems finds properties HubSpot would silently rename.
 func nameProblems(o *integration.Object) []integration.Problem {
 	var names []string
-	for name := range o.Payload {
+	for name := range o.Payload.Names() {
 		if name != associated && !propertyName(name) {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
 	var out []integration.Problem
 	for _, name := range names {
 		out = append(out, integration.Problem{

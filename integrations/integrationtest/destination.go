@@ -113,9 +113,9 @@ func floatIn(v any) string {
 	switch t := v.(type) {
 	case float64, float32:
 		return "."
-	case map[string]any:
-		for k, e := range t {
-			if at := floatIn(e); at != "" {
+	case *integration.Tree:
+		for k := range t.Names() {
+			if at := floatIn(t.Get(k)); at != "" {
 				return k + "." + at
 			}
 		}
@@ -162,18 +162,18 @@ func objectOf(m integration.Mapper, a integration.Account, object string) *integ
 			return &o
 		}
 	}
-	return &integration.Object{Object: object, Type: object, Payload: map[string]any{}}
+	return &integration.Object{Object: object, Type: object, Payload: &integration.Tree{}}
 }
 
 func erase(tree any, at string) {
 	head, rest, more := strings.Cut(at, ".")
 	switch t := tree.(type) {
-	case map[string]any:
+	case *integration.Tree:
 		if !more {
-			delete(t, head)
+			t.Delete(head)
 			return
 		}
-		erase(t[head], rest)
+		erase(t.Get(head), rest)
 	case []any:
 		for _, e := range t {
 			erase(e, at)
@@ -181,24 +181,24 @@ func erase(tree any, at string) {
 	}
 }
 
-func fillAt(tree map[string]any, at, value string) {
+func fillAt(tree *integration.Tree, at, value string) {
 	head, rest, more := strings.Cut(at, ".")
 	if !more {
-		tree[head] = value
+		tree.Put(head, value)
 		return
 	}
-	switch next := tree[head].(type) {
+	switch next := tree.Get(head).(type) {
 	case []any:
 		for _, e := range next {
-			if m, ok := e.(map[string]any); ok {
+			if m, ok := e.(*integration.Tree); ok {
 				fillAt(m, rest, value)
 			}
 		}
-	case map[string]any:
+	case *integration.Tree:
 		fillAt(next, rest, value)
 	default:
-		m := map[string]any{}
-		tree[head] = m
+		m := &integration.Tree{}
+		tree.Put(head, m)
 		fillAt(m, rest, value)
 	}
 }

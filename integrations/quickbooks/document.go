@@ -16,22 +16,23 @@ func invoiceObject(v *canonical.Invoice, id record.ID, s integration.Settings) i
 	if negative {
 		typ = creditMemo
 	}
-	o := d.object(typ, id, s, func(l canonical.Line, p map[string]any, kind string) {
-		detail := map[string]any{}
+	o := d.object(typ, id, s, func(l canonical.Line, p *integration.Tree, kind string) {
+		detail := &integration.Tree{}
 		if item := byKey(s, "item_ref", kind); item != "" {
-			detail["ItemRef"] = ref(item)
+			detail.Put("ItemRef", ref(item))
 		}
 		if code := byKey(s, "tax_code_ref", kind); code != "" {
-			detail["TaxCodeRef"] = ref(code)
+			detail.Put("TaxCodeRef", ref(code))
 		}
 		quantity(l, negative, detail)
-		p["DetailType"], p["SalesItemLineDetail"] = "SalesItemLineDetail", detail
+		p.PutText("DetailType", "SalesItemLineDetail")
+		p.Put("SalesItemLineDetail", detail)
 	})
 	o.Object = invoice
 	if v.LoadNumber != "" {
-		o.Payload["CustomerMemo"] = map[string]any{"value": "Load " + v.LoadNumber}
+		o.Payload.Put("CustomerMemo", ref("Load "+v.LoadNumber))
 	}
-	o.Payload["CustomerRef"] = map[string]any{}
+	o.Payload.Put("CustomerRef", &integration.Tree{})
 	o.References = []record.Reference{{Path: "CustomerRef.value", RecordID: v.Customer.RecordID, Object: customer}}
 	return o
 }
@@ -42,22 +43,23 @@ func billObject(v *canonical.Bill, id record.ID, s integration.Settings) integra
 	if v.Total.Sign() < 0 {
 		typ = vendorCredit
 	}
-	o := d.object(typ, id, s, func(_ canonical.Line, p map[string]any, kind string) {
-		detail := map[string]any{}
+	o := d.object(typ, id, s, func(_ canonical.Line, p *integration.Tree, kind string) {
+		detail := &integration.Tree{}
 		if account := byKey(s, "expense_account_ref", kind); account != "" {
-			detail["AccountRef"] = ref(account)
+			detail.Put("AccountRef", ref(account))
 		}
-		p["DetailType"], p["AccountBasedExpenseLineDetail"] = "AccountBasedExpenseLineDetail", detail
+		p.PutText("DetailType", "AccountBasedExpenseLineDetail")
+		p.Put("AccountBasedExpenseLineDetail", detail)
 	})
 	o.Object = bill
 	if account := setting(s, "ap_account_ref"); account != "" {
-		o.Payload["APAccountRef"] = ref(account)
+		o.Payload.Put("APAccountRef", ref(account))
 	}
 	payee := v.Vendor
 	if v.RemitTo != nil && v.RemitTo.RecordID != "" && setting(s, "bill_vendor") == "remit_to" {
 		payee = *v.RemitTo
 	}
-	o.Payload["VendorRef"] = map[string]any{}
+	o.Payload.Put("VendorRef", &integration.Tree{})
 	o.References = []record.Reference{{Path: "VendorRef.value", RecordID: payee.RecordID, Object: vendor}}
 	return o
 }
@@ -69,11 +71,13 @@ type document struct {
 	lines                             []canonical.Line
 }
 
-func (d document) object(typ string, id record.ID, s integration.Settings, detail func(canonical.Line, map[string]any, string)) integration.Object {
-	p := map[string]any{"PrivateNote": markerText(id)}
+func (d document) object(typ string, id record.ID, s integration.Settings, detail func(canonical.Line, *integration.Tree, string)) integration.Object {
+	p := integration.NewTree(usualFields)
+	note := markerText(id)
 	if d.load != "" {
-		p["PrivateNote"] = markerText(id) + ", load " + d.load
+		note += ", load " + d.load
 	}
+	p.PutText("PrivateNote", note)
 	put(p, "DocNumber", strings.TrimSpace(d.number))
 	put(p, "TxnDate", d.date)
 	if typ == invoice || typ == bill {
@@ -82,7 +86,7 @@ func (d document) object(typ string, id record.ID, s integration.Settings, detai
 	o := integration.Object{Type: typ, Payload: p}
 	if foreign(d.currency, s) {
 		if flag(s, "multicurrency") {
-			p["CurrencyRef"] = ref(strings.ToUpper(d.currency))
+			p.Put("CurrencyRef", ref(strings.ToUpper(d.currency)))
 		} else {
 			o.Problems = append(o.Problems, integration.Problem{
 				Code:    "currency",
@@ -98,13 +102,14 @@ func (d document) object(typ string, id record.ID, s integration.Settings, detai
 		if d.total.Sign() < 0 {
 			amount = amount.Neg() // a credit is positive in its own type
 		}
-		line := map[string]any{"Amount": amount.Number()}
+		line := integration.NewTree(usualLines)
+		line.Put("Amount", amount.Number())
 		put(line, "Description", lineText(l))
 		detail(l, line, l.Kind)
 		list = append(list, line)
 	}
 	if len(list) > 0 {
-		p["Line"] = list
+		p.Put("Line", list)
 	}
 	return o
 }
@@ -135,7 +140,7 @@ func lineText(l canonical.Line) string {
 
 // quantity is sent only where it multiplies to the amount to the cent: else
 // QuickBooks refuses the line.
-func quantity(l canonical.Line, negative bool, detail map[string]any) {
+func quantity(l canonical.Line, negative bool, detail *integration.Tree) {
 	if l.UnitPrice == nil || l.Quantity == "" {
 		return
 	}
@@ -150,5 +155,6 @@ func quantity(l canonical.Line, negative bool, detail map[string]any) {
 	if negative {
 		price = price.Neg()
 	}
-	detail["Qty"], detail["UnitPrice"] = json.Number(q.String()), json.Number(price.String())
+	detail.Put("Qty", json.Number(q.String()))
+	detail.Put("UnitPrice", json.Number(price.String()))
 }

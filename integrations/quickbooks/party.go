@@ -35,10 +35,10 @@ func (m mapper) Objects(in integration.Source, a integration.Account) []integrat
 // rename sets what an object is searched by from what is sent.
 func rename(o *integration.Object) {
 	if isName(o.Type) {
-		o.Name, _ = o.Payload["DisplayName"].(string)
+		o.Name, _ = o.Payload.Text("DisplayName")
 		return
 	}
-	o.Number, _ = o.Payload["DocNumber"].(string)
+	o.Number, _ = o.Payload.Text("DocNumber")
 }
 
 // vendorSuffix tells the vendor from the customer of one account, because
@@ -67,19 +67,19 @@ func vendorObject(v *canonical.Vendor, suffix string, s integration.Settings) in
 	put(p, "PrintOnCheckName", cutName(cleanName(nameOf(&v.Party)), "", 110))
 	put(p, "TaxIdentifier", strings.TrimSpace(v.TaxID))
 	if id := byKey(s, "terms", strings.TrimSuffix(v.TermsDays, ".0")); v.TermsDays != "" && id != "" {
-		p["TermRef"] = ref(id)
+		p.Put("TermRef", ref(id))
 	}
 	return integration.Object{Object: vendor, Type: vendor, Payload: p}
 }
 
 func customerObject(c *canonical.Customer, id record.ID, s integration.Settings) integration.Object {
 	p := partyPayload(&c.Party, "", s)
-	p["Notes"] = markerText(id)
+	p.PutText("Notes", markerText(id))
 	if c.Shipping != nil {
 		putTree(p, "ShipAddr", address(c.Shipping))
 	}
 	if id := byKey(s, "terms", strings.TrimSuffix(c.TermsDays, ".0")); c.TermsDays != "" && id != "" {
-		p["SalesTermRef"] = ref(id)
+		p.Put("SalesTermRef", ref(id))
 	}
 	return integration.Object{Object: customer, Type: customer, Payload: p}
 }
@@ -91,32 +91,36 @@ func nameOf(p *canonical.Party) string {
 	return p.Name
 }
 
-// usualFields is room for those of a vendor or customer.
-const usualFields = 16
+// Room for the fields of a vendor or customer, and for those of an address or a
+// line.
+const (
+	usualFields = 16
+	usualLines  = 6
+)
 
-func partyPayload(v *canonical.Party, suffix string, s integration.Settings) map[string]any {
-	p := make(map[string]any, usualFields)
+func partyPayload(v *canonical.Party, suffix string, s integration.Settings) *integration.Tree {
+	p := integration.NewTree(usualFields)
 	if name := cleanName(nameOf(v)); name != "" {
-		p["DisplayName"] = cutName(name, suffix, maxName)
+		p.PutText("DisplayName", cutName(name, suffix, maxName))
 	}
 	put(p, "CompanyName", cutName(cleanName(v.Name), "", maxName))
 	if phone := firstOf(v.Phone); phone != "" {
-		p["PrimaryPhone"] = map[string]any{"FreeFormNumber": phone}
+		p.Put("PrimaryPhone", integration.TreeOf("FreeFormNumber", phone))
 	}
 	if fax := firstOf(v.Fax); fax != "" {
-		p["Fax"] = map[string]any{"FreeFormNumber": fax}
+		p.Put("Fax", integration.TreeOf("FreeFormNumber", fax))
 	}
 	if mail := firstOf(v.Email); mail != "" {
-		p["PrimaryEmailAddr"] = map[string]any{"Address": mail}
+		p.Put("PrimaryEmailAddr", integration.TreeOf("Address", mail))
 	}
 	if web := webAddress(v.Website); web != "" {
-		p["WebAddr"] = map[string]any{"URI": web}
+		p.Put("WebAddr", integration.TreeOf("URI", web))
 	}
 	if v.Billing != nil {
 		putTree(p, "BillAddr", address(v.Billing))
 	}
 	if foreign(v.Currency, s) && flag(s, "multicurrency") {
-		p["CurrencyRef"] = ref(v.Currency)
+		p.Put("CurrencyRef", ref(v.Currency))
 	}
 	return p
 }
@@ -129,19 +133,20 @@ func foreign(currency string, s integration.Settings) bool {
 
 // address spreads a street of several lines over Line1 to Line5; what is left
 // goes into the last.
-func address(a *canonical.Address) map[string]any {
-	p := map[string]any{}
-	var lines []string
+func address(a *canonical.Address) *integration.Tree {
+	p := integration.NewTree(usualLines)
+	names := [...]string{"Line1", "Line2", "Line3", "Line4", "Line5"}
+	lines := make([]string, 0, len(names))
 	for line := range strings.FieldsFuncSeq(a.Street, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		if line = strings.TrimSpace(line); line != "" {
 			lines = append(lines, line)
 		}
 	}
-	if len(lines) > 5 {
-		lines = append(lines[:4:4], strings.Join(lines[4:], ", "))
+	if last := len(names) - 1; len(lines) > len(names) {
+		lines = append(lines[:last:last], strings.Join(lines[last:], ", "))
 	}
 	for i, line := range lines {
-		p["Line"+string(rune('1'+i))] = line
+		p.PutText(names[i], line)
 	}
 	put(p, "City", a.City)
 	put(p, "CountrySubDivisionCode", a.State)
@@ -150,19 +155,19 @@ func address(a *canonical.Address) map[string]any {
 	return p
 }
 
-func put(p map[string]any, name, value string) {
+func put(p *integration.Tree, name, value string) {
 	if value != "" {
-		p[name] = value
+		p.PutText(name, value)
 	}
 }
 
-func putTree(p map[string]any, name string, value map[string]any) {
-	if len(value) > 0 {
-		p[name] = value
+func putTree(p *integration.Tree, name string, value *integration.Tree) {
+	if value.Len() > 0 {
+		p.Put(name, value)
 	}
 }
 
-func ref(id string) map[string]any { return map[string]any{"value": id} }
+func ref(id string) *integration.Tree { return integration.TreeOf("value", id) }
 
 // markerText marks an object whose own note people may write in too.
 func markerText(id record.ID) string { return "FluxNex " + string(id) }

@@ -163,14 +163,14 @@ func (m mapper) Validate(o *integration.Object) []integration.Problem {
 }
 
 // tidy writes a name only where it changes: most are as they should be.
-func tidy(payload map[string]any, field string, limit int) {
-	v, ok := payload[field].(string)
+func tidy(payload *integration.Tree, field string, limit int) {
+	v, ok := payload.Text(field)
 	if !ok {
 		return
 	}
 	base, suffix := suffixOf(cleanName(v))
 	if cut := cutName(base, suffix, limit); cut != v {
-		payload[field] = cut
+		payload.PutText(field, cut)
 	}
 }
 
@@ -210,7 +210,7 @@ func mailProblems(o *integration.Object) []integration.Problem {
 func dateProblems(o *integration.Object) []integration.Problem {
 	var out []integration.Problem
 	for _, path := range []string{"TxnDate", "DueDate", "ShipDate"} {
-		if s, ok := o.Payload[path].(string); ok && !isDate(s) {
+		if s, ok := o.Payload.Text(path); ok && !isDate(s) {
 			out = append(out, integration.Problem{
 				Code: "invalid_date", Field: path,
 				Message: path + " is not a date of the form 2026-01-31.",

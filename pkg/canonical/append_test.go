@@ -52,7 +52,7 @@ func TestBodiesAreTheLibrarys(t *testing.T) {
 			if err != nil || !bytes.Equal(got, append([]byte("kept"), want...)) {
 				t.Fatalf("%s: appended\n%s (%v)\nwant\n%s", e, got, err, want)
 			}
-			if scan(want, zero(e)) {
+			if scan(string(want), zero(e)) {
 				byHand++
 			}
 			checkDecode(t, e, want)

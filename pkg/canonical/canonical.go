@@ -4,8 +4,10 @@
 package canonical
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"unsafe"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
 )
@@ -152,12 +154,16 @@ type Bill struct {
 
 // Decode reads the body of a canonical entity into its typed value: *Vendor,
 // *Customer, *Load, *Invoice, *Bill or *Contact.
-func Decode(e Entity, body []byte) (any, error) {
+func Decode(e Entity, body []byte) (any, error) { return Borrow(e, bytes.Clone(body)) }
+
+// Borrow is Decode without a copy: texts are parts of body, which must never be
+// changed.
+func Borrow(e Entity, body []byte) (any, error) {
 	v := zero(e)
 	if v == nil {
 		return nil, fmt.Errorf("no canonical entity %q", e)
 	}
-	if scan(body, v) {
+	if scan(unsafe.String(unsafe.SliceData(body), len(body)), v) { //nolint:gosec // as long as the slice
 		return v, nil
 	}
 	v = zero(e)

@@ -19,12 +19,12 @@ type fields interface {
 	field(s *scanner, name string) bool
 }
 
-func scan(body []byte, v any) bool {
+func scan(body string, v any) bool {
 	f, ok := v.(fields)
 	if !ok {
 		return false
 	}
-	s := scanner{text: string(body)}
+	s := scanner{text: body}
 	return s.object(f) && s.at == len(s.text)
 }
 

@@ -285,7 +285,7 @@ type Object struct {
 	Object     string // row identity: "Invoice"
 	Type       string // what it is now: "CreditMemo"
 	Entities   []canonical.Entity
-	Payload    map[string]any // JSON tree; money as json.Number
+	Payload    *Tree // money as json.Number
 	References []record.Reference
 	Name       string
 	Number     string

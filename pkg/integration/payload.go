@@ -25,46 +25,80 @@ func each(tree any, path string, f func(any) bool) bool {
 	if path == "" {
 		return tree == nil || f(tree)
 	}
-	switch t := tree.(type) {
-	case map[string]any:
-		head, rest, _ := strings.Cut(path, ".")
-		return each(t[head], rest, f)
-	case []any:
-		for _, e := range t {
+	if list, ok := tree.([]any); ok {
+		for _, e := range list {
 			if !each(e, path, f) {
 				return false
 			}
 		}
+		return true
 	}
-	return true
+	o := objectOf(tree)
+	if o == nil {
+		return true
+	}
+	head, rest, _ := strings.Cut(path, ".")
+	return each(o.Get(head), rest, f)
 }
 
-// Set puts a value at a dotted path, making the objects on the way; nil
-// removes what is there. It refuses to write through a list or a scalar.
-func Set(tree map[string]any, path string, v any) error {
-	parts := strings.Split(path, ".")
-	for i, p := range parts[:len(parts)-1] {
-		next, present := tree[p]
-		if !present || next == nil {
-			if v == nil {
-				return nil
-			}
-			next = map[string]any{}
-			tree[p] = next
-		}
-		m, ok := next.(map[string]any)
-		if !ok {
-			return fmt.Errorf("%s: %s is not an object", path, strings.Join(parts[:i+1], "."))
-		}
-		tree = m
+// object is a *Tree, or a map out of an expression or of what was decoded.
+type object interface {
+	Get(name string) any
+	Put(name string, value any)
+	Delete(name string)
+	Len() int
+	empty() any // another one of its kind
+}
+
+type mapObject map[string]any
+
+func (m mapObject) Get(name string) any        { return m[name] }
+func (m mapObject) Put(name string, value any) { m[name] = value }
+func (m mapObject) Delete(name string)         { delete(m, name) }
+func (m mapObject) Len() int                   { return len(m) }
+func (m mapObject) empty() any                 { return map[string]any{} }
+
+func (t *Tree) empty() any { return &Tree{} }
+
+// objectOf is nil for what is no object.
+func objectOf(v any) object {
+	switch t := v.(type) {
+	case *Tree:
+		return t
+	case map[string]any:
+		return mapObject(t)
 	}
-	last := parts[len(parts)-1]
-	if v == nil {
-		delete(tree, last)
-		return nil
-	}
-	tree[last] = v
 	return nil
+}
+
+// Set puts a value at a dotted path of a *Tree or map[string]any, making the
+// objects on the way; nil removes what is there. It refuses to write through a
+// list or a scalar.
+func Set(tree any, path string, v any) error {
+	for at := 0; ; {
+		o := objectOf(tree)
+		if o == nil {
+			return fmt.Errorf("%s: %s is not an object", path, path[:max(at-1, 0)])
+		}
+		name, _, more := strings.Cut(path[at:], ".")
+		switch {
+		case more:
+			if tree = o.Get(name); tree == nil {
+				if v == nil {
+					return nil
+				}
+				tree = o.empty()
+				o.Put(name, tree)
+			}
+			at += len(name) + 1
+		case v == nil:
+			o.Delete(name)
+			return nil
+		default:
+			o.Put(name, v)
+			return nil
+		}
+	}
 }
 
 // Empty reports a value that says nothing: null, "", an empty object or list.
@@ -76,12 +110,11 @@ func Empty(v any) bool {
 		return strings.TrimSpace(t) == ""
 	case json.Number:
 		return t == ""
-	case map[string]any:
-		return len(t) == 0
 	case []any:
 		return len(t) == 0
 	}
-	return false
+	o := objectOf(v)
+	return o != nil && o.Len() == 0
 }
 
 // Missing lists the paths at which an object has nothing to send. A path that
@@ -110,26 +143,29 @@ func filled(tree any, path string) bool {
 	if path == "" {
 		return !Empty(tree)
 	}
-	head, rest, _ := strings.Cut(path, ".")
-	switch t := tree.(type) {
-	case map[string]any:
-		return filled(t[head], rest)
-	case []any:
-		for _, e := range t {
+	if list, ok := tree.([]any); ok {
+		for _, e := range list {
 			if !filled(e, path) {
 				return false
 			}
 		}
-		return len(t) > 0
+		return len(list) > 0
 	}
-	return false
+	o := objectOf(tree)
+	if o == nil {
+		return false
+	}
+	head, rest, _ := strings.Cut(path, ".")
+	return filled(o.Get(head), rest)
 }
 
 // Check finds what an object's schema forbids: mandatory fields that are
 // empty and texts longer than their limit, counted in characters.
 func Check(o *Object, s ObjectSchema) []Problem {
 	var out []Problem
-	for _, f := range s.Fields {
+	most := longest(o.Payload) // most limits are far above it, and need no look
+	for i := range s.Fields {
+		f := &s.Fields[i]
 		if f.Mandatory && !o.refersAt(f.Path) && !filled(o.Payload, f.Path) {
 			out = append(out, Problem{
 				Code:    "missing_field",
@@ -138,7 +174,7 @@ func Check(o *Object, s ObjectSchema) []Problem {
 				Remedy:  fmt.Sprintf("Fill the field in the source record, or map %s from another one.", f.Path),
 			})
 		}
-		if f.Max == 0 {
+		if f.Max == 0 || f.Max >= most {
 			continue
 		}
 		if n := tooLong(o.Payload, f.Path, f.Max); n > 0 {
@@ -153,34 +189,47 @@ func Check(o *Object, s ObjectSchema) []Problem {
 	return out
 }
 
-// tooLong is how many characters the first text at a path has that is over the
-// limit; 0 if none is. Every record is asked this for some fifty paths.
-func tooLong(tree any, path string, limit int) int {
-	switch t := tree.(type) {
+// longest is how many bytes the longest text of a tree has: no text has more
+// characters.
+func longest(v any) int {
+	n := 0
+	switch t := v.(type) {
 	case string:
-		if path != "" || len(t) <= limit {
-			return 0
-		}
-		if n := utf8.RuneCountInString(t); n > limit {
-			return n
-		}
-	case map[string]any:
-		if path == "" {
-			return 0
-		}
-		head, rest, _ := strings.Cut(path, ".")
-		return tooLong(t[head], rest, limit)
-	case []any:
-		if path == "" {
-			return 0
-		}
-		for _, e := range t {
-			if n := tooLong(e, path, limit); n > 0 {
-				return n
+		n = len(t)
+	case *Tree:
+		for i := range t.Len() {
+			m := &t.members[i]
+			if m.isText() {
+				n = max(n, len(m.text))
+			} else {
+				n = max(n, longest(m.value))
 			}
 		}
+	case map[string]any:
+		for _, e := range t {
+			n = max(n, longest(e))
+		}
+	case []any:
+		for _, e := range t {
+			n = max(n, longest(e))
+		}
 	}
-	return 0
+	return n
+}
+
+// tooLong is how many characters the first text at a path has that is over the
+// limit; 0 if none is.
+func tooLong(tree any, path string, limit int) int {
+	over := 0
+	each(tree, path, func(v any) bool {
+		if text, ok := v.(string); ok && len(text) > limit {
+			if n := utf8.RuneCountInString(text); n > limit {
+				over = n
+			}
+		}
+		return over == 0
+	})
+	return over
 }
 
 // Segment escapes a value so that it stays one segment of a URL path: also "."

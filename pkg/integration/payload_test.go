@@ -9,24 +9,31 @@ import (
 )
 
 func TestSetAndValuesAgree(t *testing.T) {
-	tree := map[string]any{"A": "x", "L": []any{map[string]any{"N": "1"}, map[string]any{}}}
-	if err := Set(tree, "B.C", "y"); err != nil {
-		t.Fatal(err)
-	}
-	if got := Values(tree, "B.C"); !reflect.DeepEqual(got, []any{"y"}) {
-		t.Errorf("B.C holds %v", got)
-	}
-	if got := Values(tree, "L.N"); !reflect.DeepEqual(got, []any{"1"}) {
-		t.Errorf("L.N holds %v", got)
-	}
-	if err := Set(tree, "A.B", "z"); err == nil || !strings.Contains(err.Error(), "A is not an object") {
-		t.Errorf("writing through a scalar: %v", err)
-	}
-	if err := Set(tree, "B.C", nil); err != nil || len(Values(tree, "B.C")) != 0 {
-		t.Errorf("removing B.C: %v, left %v", err, tree)
-	}
-	if err := Set(tree, "Q.R", nil); err != nil || tree["Q"] != nil {
-		t.Errorf("removing what is not there changed %v (%v)", tree, err)
+	lines := &Tree{}
+	lines.Put("A", "x")
+	lines.Put("L", []any{TreeOf("N", "1"), &Tree{}})
+	for kind, tree := range map[string]any{
+		"tree": lines,
+		"map":  map[string]any{"A": "x", "L": []any{map[string]any{"N": "1"}, map[string]any{}}},
+	} {
+		if err := Set(tree, "B.C", "y"); err != nil {
+			t.Fatal(err)
+		}
+		if got := Values(tree, "B.C"); !reflect.DeepEqual(got, []any{"y"}) {
+			t.Errorf("%s: B.C holds %v", kind, got)
+		}
+		if got := Values(tree, "L.N"); !reflect.DeepEqual(got, []any{"1"}) {
+			t.Errorf("%s: L.N holds %v", kind, got)
+		}
+		if err := Set(tree, "A.B", "z"); err == nil || !strings.Contains(err.Error(), "A is not an object") {
+			t.Errorf("%s: writing through a scalar: %v", kind, err)
+		}
+		if err := Set(tree, "B.C", nil); err != nil || len(Values(tree, "B.C")) != 0 {
+			t.Errorf("%s: removing B.C: %v, left %v", kind, err, tree)
+		}
+		if err := Set(tree, "Q.R", nil); err != nil || objectOf(tree).Get("Q") != nil {
+			t.Errorf("%s: removing what is not there changed %v (%v)", kind, tree, err)
+		}
 	}
 }
 
@@ -37,11 +44,9 @@ func TestCheckNamesEachBrokenRule(t *testing.T) {
 		{Path: "Name", Mandatory: true},
 		{Path: "Doc", Max: 3},
 	}}
-	o := &Object{
-		Type:       "Invoice",
-		Payload:    map[string]any{"Name": " ", "Doc": "äöüß", "Line": []any{map[string]any{"Item": "1"}, map[string]any{}}},
-		References: []record.Reference{{Path: "CustomerRef.value"}},
-	}
+	o := &Object{Type: "Invoice", Payload: TreeOf("Name", " "), References: []record.Reference{{Path: "CustomerRef.value"}}}
+	o.Payload.Put("Doc", "äöüß")
+	o.Payload.Put("Line", []any{TreeOf("Item", "1"), &Tree{}})
 	var got []string
 	for _, p := range Check(o, schema) {
 		got = append(got, p.Code+" "+p.Field)

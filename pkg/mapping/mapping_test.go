@@ -89,13 +89,13 @@ func TestExpressions(t *testing.T) {
 			t.Errorf("%s: %v", expression, err)
 			continue
 		}
-		o := &integration.Object{Payload: map[string]any{"X": "default"}}
+		o := &integration.Object{Payload: integration.TreeOf("X", "default")}
 		if err := m.Apply(t.Context(), o, sourceOf(canonical.TMSInvoice, invoice())); err != nil {
 			t.Errorf("%s: %v", expression, err)
 			continue
 		}
-		if !reflect.DeepEqual(o.Payload["X"], want) {
-			t.Errorf("%s gives %#v, want %#v", expression, o.Payload["X"], want)
+		if !reflect.DeepEqual(o.Payload.Get("X"), want) {
+			t.Errorf("%s gives %#v, want %#v", expression, o.Payload.Get("X"), want)
 		}
 	}
 }
@@ -147,15 +147,17 @@ func TestAnOverrideTakesThePlaceOfAReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &integration.Object{
-		Payload:    map[string]any{"CustomerRef": map[string]any{}, "DisplayName": "Acme", "Amount": "1"},
+		Payload:    integration.TreeOf("DisplayName", "Acme"),
 		References: []record.Reference{{Path: "CustomerRef.value"}, {Path: "VendorRef.value"}},
 	}
+	o.Payload.Put("CustomerRef", &integration.Tree{})
+	o.Payload.Put("Amount", "1")
 	if err := m.Apply(t.Context(), o, sourceOf(canonical.TMSInvoice, invoice())); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"CustomerRef": map[string]any{"value": "56"}, "BillAddr": map[string]any{"City": "Portland"}, "Amount": "1"}
-	if !reflect.DeepEqual(o.Payload, want) {
-		t.Errorf("payload %v, want %v", o.Payload, want)
+	got, err := json.Marshal(o.Payload)
+	if want := `{"Amount":"1","BillAddr":{"City":"Portland"},"CustomerRef":{"value":"56"}}`; err != nil || string(got) != want {
+		t.Errorf("payload %s (%v), want %s", got, err, want)
 	}
 	if len(o.References) != 1 || o.References[0].Path != "VendorRef.value" {
 		t.Errorf("references %v", o.References)
@@ -170,7 +172,7 @@ func TestDataThatDoNotSuitNameTheField(t *testing.T) {
 			t.Errorf("%s: %v", expression, err)
 			continue
 		}
-		o := &integration.Object{Payload: map[string]any{}}
+		o := &integration.Object{Payload: &integration.Tree{}}
 		err = m.Apply(t.Context(), o, sourceOf(canonical.TMSInvoice, invoice()))
 		if f := (*FieldError)(nil); !errors.As(err, &f) || f.Field != "X" {
 			t.Errorf("%s: %v, payload %v", expression, err, o.Payload)
@@ -190,7 +192,7 @@ func TestAnExpensiveExpressionStops(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", e, err)
 		}
-		o := &integration.Object{Payload: map[string]any{}}
+		o := &integration.Object{Payload: &integration.Tree{}}
 		err = m.Apply(t.Context(), o, sourceOf(canonical.TMSInvoice, invoice()))
 		if err == nil || !strings.Contains(err.Error(), "cost limit") {
 			t.Errorf("%.40s…: %v", e, err)
@@ -250,14 +252,14 @@ func FuzzCompile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		o := &integration.Object{Payload: map[string]any{}}
+		o := &integration.Object{Payload: &integration.Tree{}}
 		if err := m.Apply(t.Context(), o, sourceOf(canonical.TMSInvoice, invoice())); err != nil {
 			return
 		}
 		if _, err := json.Marshal(o.Payload); err != nil {
 			t.Errorf("%q gives %#v: %v", expression, o.Payload, err)
 		}
-		if hasFloat(o.Payload) {
+		if hasFloat(o.Payload.Get("X")) {
 			t.Errorf("%q gives a float: %#v", expression, o.Payload)
 		}
 	})
@@ -291,7 +293,7 @@ func BenchmarkApply(b *testing.B) {
 	in := sourceOf(canonical.TMSInvoice, invoice())
 	b.ReportAllocs()
 	for b.Loop() {
-		o := &integration.Object{Payload: map[string]any{}}
+		o := &integration.Object{Payload: &integration.Tree{}}
 		if err := m.Apply(b.Context(), o, in); err != nil {
 			b.Fatal(err)
 		}

@@ -17,13 +17,14 @@ import (
 	"github.com/fluxnex/fluxnex/pkg/stage"
 )
 
-// commands says for each row what the target must do.
-func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, key record.Key, rows []row, in integration.Source) ([]record.OutboundCommand, []record.Notification, error) {
+// decide says for each row what the target must do. The commands are good until
+// the next target's.
+func (w *work) decide(ctx context.Context, t *target, c *record.Canonical, key record.Key, rows []row, in integration.Source) ([]record.OutboundCommand, []record.Notification, error) {
 	var objects []integration.Object
 	if len(in.Entities) > 0 {
 		objects = t.integration.Map.Objects(in, t.account)
 	}
-	commands := make([]record.OutboundCommand, 0, len(rows))
+	commands := w.commands[:0]
 	var notifications []record.Notification
 	for n := range rows {
 		r := &rows[n]
@@ -62,6 +63,7 @@ func (w *work) commands(ctx context.Context, t *target, c *record.Canonical, key
 		}
 		commands = append(commands, cmd)
 	}
+	w.commands = commands
 	return commands, notifications, nil
 }
 
@@ -78,7 +80,7 @@ func (w *work) command(t *target, c *record.Canonical, key record.Key, r *row) r
 
 func (w *work) fill(cmd *record.OutboundCommand, o *integration.Object, mappingVersion int64) error {
 	from := len(w.payloads)
-	all, err := appendJSON(w.payloads, o.Payload)
+	all, err := integration.AppendJSON(w.payloads, o.Payload)
 	if err != nil {
 		return fault.Unreadable("payload", fmt.Errorf("payload of %s: %w", o.Type, err))
 	}
@@ -105,10 +107,11 @@ func gatewayID(t *target, c *record.Canonical, key record.Key, object string) st
 	if short == "" {
 		short = t.connection.App
 	}
-	return "gw-" + short + "-" + digest(16, string(key), t.connection.Name, object, c.Revision.String())
+	return digest("gw-"+short+"-", 16, string(key), t.connection.Name, object, c.Revision.String())
 }
 
-func digest(digits int, parts ...string) string {
+// digest is so many hexadecimal digits of all parts, behind a prefix.
+func digest(prefix string, digits int, parts ...string) string {
 	var room [512]byte
 	text := room[:0]
 	for _, p := range parts {
@@ -116,7 +119,8 @@ func digest(digits int, parts ...string) string {
 		text = append(append(text, ':'), p...)
 	}
 	sum := sha256.Sum256(text)
-	return string(hex.AppendEncode(room[:0], sum[:])[:digits])
+	text = append(room[:0], prefix...)
+	return string(hex.AppendEncode(text, sum[:])[:len(prefix)+digits])
 }
 
 // distinct keeps the first problem of each field: that a mapping's required
@@ -148,7 +152,7 @@ func notification(t *target, c *record.Canonical, object string, problems []inte
 		Audience: record.AudienceCustomer, Stage: Name, Class: fault.Business.String(),
 		Code: problems[0].Code, Message: strings.Join(messages, " "), Remedy: strings.Join(remedies, " "),
 		Target: t.connection.Name, Object: object,
-		Fingerprint: digest(32, append([]string{string(c.Key()), t.connection.Name, object}, marks...)...),
+		Fingerprint: digest("", 32, append([]string{string(c.Key()), t.connection.Name, object}, marks...)...),
 		Revision:    c.Revision,
 	}
 }
@@ -207,7 +211,7 @@ func (w *work) deadLetter(input int, cause error, now time.Time, res *stage.Resu
 		Audience: record.AudienceSupport, Stage: Name, Class: d.Class, Code: d.Code,
 		Message:     "A canonical record cannot be read and was kept as a dead letter: " + d.Error,
 		Remedy:      "Correct the cause, then redrive the dead letter.",
-		Fingerprint: digest(32, string(in.Key), d.Code),
+		Fingerprint: digest("", 32, string(in.Key), d.Code),
 		At:          now,
 	}
 	if value, err = w.router.deps.Codecs.Notification.Append(nil, &n); err != nil {

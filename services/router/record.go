@@ -39,19 +39,18 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 		}
 		c = whole
 	}
-	values, err := ready(c)
-	if err != nil {
+	if err := w.decode(c); err != nil {
 		return err
 	}
 	w.payloads = w.payloads[:0]
 	lineage := c.Lineage.WithHop(Name, now)
 	key := c.Key()
 	for _, t := range plan.targets {
-		rows, in, err := w.rows(ctx, t, c, values)
+		rows, in, err := w.rows(ctx, t, c)
 		if err != nil {
 			return err
 		}
-		commands, notifications, err := w.commands(ctx, t, c, key, rows, in)
+		commands, notifications, err := w.decide(ctx, t, c, key, rows, in)
 		if err != nil {
 			return err
 		}
@@ -73,32 +72,35 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 	return nil
 }
 
-// ready decodes the entities that may be sent.
-func ready(c *record.Canonical) (map[canonical.Entity]integration.Entity, error) {
+// decode reads the entities that may be sent.
+func (w *work) decode(c *record.Canonical) error {
+	w.ready = w.ready[:0]
 	if c.Status != record.StatusReady {
-		return nil, nil
+		return nil
 	}
-	out := make(map[canonical.Entity]integration.Entity, len(c.Entities))
-	for _, e := range c.Entities {
+	for i := range c.Entities {
+		e := &c.Entities[i]
 		if e.State != record.EntityReady {
 			continue
 		}
 		entity := canonical.Entity(e.Entity)
-		v, err := canonical.Decode(entity, e.Body)
+		v, err := canonical.Borrow(entity, e.Body)
 		if err != nil {
-			return nil, fault.Unreadable("canonical_body", err)
+			return fault.Unreadable("canonical_body", err)
 		}
-		out[entity] = integration.Entity{Entity: entity, CanonicalID: e.CanonicalID, Value: v}
+		w.ready = append(w.ready, integration.Entity{Entity: entity, CanonicalID: e.CanonicalID, Value: v})
 	}
-	return out, nil
+	return nil
 }
 
 // rows sorts a record's entities by the objects they are at a target, and
-// collects what is to be mapped.
-func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values map[canonical.Entity]integration.Entity) ([]row, integration.Source, error) {
-	in := integration.Source{RecordID: c.RecordID, Fields: c.SourceFields}
-	var rows []row
-	for _, e := range c.Entities {
+// collects what is to be mapped. Both are good until the next target's.
+func (w *work) rows(ctx context.Context, t *target, c *record.Canonical) ([]row, integration.Source, error) {
+	in := integration.Source{RecordID: c.RecordID, Fields: c.SourceFields, Entities: w.entities[:0]}
+	rows := w.objects[:0]
+	defer func() { w.objects, w.entities = rows, in.Entities }()
+	for i := range c.Entities {
+		e := &c.Entities[i]
 		entity := canonical.Entity(e.Entity)
 		object := t.integration.Map.Of(entity)
 		conditions, routed := t.conditions[entity]
@@ -112,21 +114,21 @@ func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values 
 		}
 		r := &rows[i]
 		r.entities = append(r.entities, entity)
-		value, isReady := values[entity]
-		if !isReady {
+		ready := slices.IndexFunc(w.ready, func(r integration.Entity) bool { return r.Entity == entity })
+		if ready < 0 {
 			r.deleted = r.deleted || e.State == record.EntityDeleted
 			r.reason = whyNot(c, e)
 			in.Former = append(in.Former, entity)
 			continue
 		}
-		passes, problem, err := w.passes(ctx, conditions, value, c.SourceFields)
+		passes, problem, err := w.passes(ctx, conditions, w.ready[ready], c.SourceFields)
 		switch {
 		case err != nil:
 			return nil, in, err
 		case problem != nil:
 			r.problems = append(r.problems, *problem)
 		case passes:
-			in.Entities = append(in.Entities, value)
+			in.Entities = append(in.Entities, w.ready[ready])
 			continue
 		}
 		r.reason = "filtered: the route's condition does not hold"
@@ -136,7 +138,7 @@ func (w *work) rows(ctx context.Context, t *target, c *record.Canonical, values 
 }
 
 // whyNot is the reason for taking an entity back.
-func whyNot(c *record.Canonical, e record.CanonicalEntity) string {
+func whyNot(c *record.Canonical, e *record.CanonicalEntity) string {
 	switch {
 	case e.State == record.EntityDeleted:
 		return "deleted at the source"

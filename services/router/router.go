@@ -101,8 +101,15 @@ type work struct {
 	records    []*record.Canonical // nil where unreadable or erased
 	unreadable []error
 	snapshot   *controlplane.Snapshot
-	payloads   []byte // of the record at hand
 	plans      map[record.TenantID]*plan
+
+	// Room that one record has after the other.
+	ready    []integration.Entity // what it is
+	payloads []byte
+	// And one target after the other.
+	entities []integration.Entity // of the ready ones, those that are routed there
+	objects  []row
+	commands []record.OutboundCommand
 }
 
 // Lookups asks for nothing: everything the router needs is in the record.

@@ -1,20 +1,21 @@
-package router
+package integration
 
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
-// appendJSON writes what encoding/json writes without escaping HTML, maps in
-// the order of their keys: the same payload has the same bytes. What payloads
-// are made of goes without reflection, anything else is left to the library.
-func appendJSON(dst []byte, v any) ([]byte, error) {
+// AppendJSON appends what encoding/json writes without escaping HTML, objects in
+// the order of their names: the same payload has the same bytes, whatever wrote
+// it. What payloads are made of goes without reflection, anything else is left
+// to the library.
+func AppendJSON(dst []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(dst, "null"...), nil
+	case *Tree:
+		return appendTree(dst, v)
 	case string:
 		return appendText(dst, v)
 	case bool:
@@ -23,7 +24,7 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 		}
 		return append(dst, "false"...), nil
 	case map[string]any:
-		return appendObject(dst, v)
+		return appendMap(dst, v)
 	case []any:
 		if v == nil {
 			return append(dst, "null"...), nil
@@ -38,35 +39,42 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	return appendOther(dst, v)
 }
 
-type member struct {
-	name  string
-	value any
-}
-
-func appendObject(dst []byte, m map[string]any) ([]byte, error) {
-	if m == nil {
+func appendTree(dst []byte, t *Tree) ([]byte, error) {
+	if t == nil {
 		return append(dst, "null"...), nil
 	}
-	var room [24]member
-	members := room[:0]
-	for name, value := range m {
-		members = append(members, member{name, value})
-	}
-	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	dst = append(dst, '{')
-	for i := range members {
+	for i := range t.members {
+		m := &t.members[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = appendText(dst, members[i].name); err != nil {
+		if dst, err = appendText(dst, m.name); err != nil {
 			return dst, err
 		}
-		if dst, err = appendJSON(append(dst, ':'), members[i].value); err != nil {
+		dst = append(dst, ':')
+		if m.isText() {
+			dst, err = appendText(dst, m.text)
+		} else {
+			dst, err = AppendJSON(dst, m.value)
+		}
+		if err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, '}'), nil
+}
+
+func appendMap(dst []byte, m map[string]any) ([]byte, error) {
+	if m == nil {
+		return append(dst, "null"...), nil
+	}
+	t := NewTree(len(m))
+	for name, value := range m {
+		t.Put(name, value)
+	}
+	return appendTree(dst, t)
 }
 
 func appendList[E any](dst []byte, list []E) ([]byte, error) {
@@ -76,7 +84,7 @@ func appendList[E any](dst []byte, list []E) ([]byte, error) {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = appendJSON(dst, list[i]); err != nil {
+		if dst, err = AppendJSON(dst, list[i]); err != nil {
 			return dst, err
 		}
 	}

@@ -1,4 +1,4 @@
-package router
+package integration
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ func TestPayloadsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 		if err := e.Encode(v); err != nil {
 			t.Fatal(err)
 		}
-		got, err := appendJSON([]byte("kept "), v)
+		got, err := AppendJSON([]byte("kept "), v)
 		if err != nil {
 			t.Fatalf("%#v: %v", v, err)
 		}
@@ -42,7 +42,7 @@ func TestPayloadsAreWrittenAsTheLibraryWritesThem(t *testing.T) {
 			t.Errorf("%#v: wrote %s, the library %s", v, got, w)
 		}
 	}
-	if got, err := appendJSON(nil, map[string]any{"f": func() {}}); err == nil {
+	if got, err := AppendJSON(nil, map[string]any{"f": func() {}}); err == nil {
 		t.Errorf("a function was written as %s", got)
 	}
 }
