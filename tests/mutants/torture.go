@@ -90,12 +90,12 @@ func (t *Torture) Ask(ctx context.Context, r Run, platform string, seed int, mor
 	if exit := (*exec.ExitError)(nil); ctx.Err() != nil || err != nil && (v.Right() || !errors.As(err, &exit)) {
 		return v, fmt.Errorf("seed %d: the run proves nothing: %w\n%s", seed, errors.Join(err, ctx.Err()), out)
 	}
-	for _, form := range []*regexp.Regexp{violation, beside} {
-		for _, said := range form.FindAllString(string(out), -1) {
-			if v.Saw == "" || len(said) < len(v.Saw) {
-				v.Saw = strings.TrimPrefix(said, "- ")
-			}
-		}
+	said := violation.FindAllString(string(out), -1)
+	if said == nil {
+		said = beside.FindAllString(string(out), -1)
+	}
+	if said != nil {
+		v.Saw = strings.TrimPrefix(slices.MinFunc(said, func(a, b string) int { return cmp.Compare(len(a), len(b)) }), "- ")
 	}
 	return v, nil
 }
