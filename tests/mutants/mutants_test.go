@@ -49,14 +49,10 @@ func TestTheCheckerCatchesEachMistake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	right, err := torture.Right(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, m := range mutants.Mistakes() {
 		t.Run(m.Mutant, func(t *testing.T) {
 			t.Parallel()
-			v, err := torture.Ask(t.Context(), m.Run, right, 1)
+			v, err := torture.AsItIs(t.Context(), m.Run, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +63,7 @@ func TestTheCheckerCatchesEachMistake(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wrong, err := torture.Wrong(t.Context(), mutant)
+			wrong, err := torture.Build(t.Context(), mutant)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,22 +21,20 @@ import (
 type Torture struct {
 	root, dir string
 	program   string
+	right     string // the platform as it is
+
+	mu    sync.Mutex
+	asked map[string]func() (Verdict, error) // of the platform as it is, by run and seed
 }
 
-// NewTorture builds the torture command into dir.
+// NewTorture builds the torture command and the platform as it is into dir.
 func NewTorture(ctx context.Context, root, dir string) (*Torture, error) {
-	t := &Torture{root: root, dir: dir, program: filepath.Join(dir, "torture")}
-	return t, t.build(ctx, t.program, "./tests/torture/cmd/torture")
+	t := &Torture{root: root, dir: dir, program: filepath.Join(dir, "torture"), right: filepath.Join(dir, "right"), asked: map[string]func() (Verdict, error){}}
+	return t, errors.Join(t.build(ctx, t.program, "./tests/torture/cmd/torture"), t.build(ctx, t.right, "./cmd/fluxnex", "-tags", "failpoints"))
 }
 
-// Right builds the platform as it is.
-func (t *Torture) Right(ctx context.Context) (binary string, err error) {
-	binary = filepath.Join(t.dir, "right")
-	return binary, t.build(ctx, binary, "./cmd/fluxnex", "-tags", "failpoints")
-}
-
-// Wrong builds the platform with a mistake in it.
-func (t *Torture) Wrong(ctx context.Context, m Mutant) (binary string, err error) {
+// Build makes the platform with a mistake in it.
+func (t *Torture) Build(ctx context.Context, m Mutant) (binary string, err error) {
 	overlay, err := m.Overlay(t.root, t.dir)
 	if err != nil {
 		return "", err
@@ -69,6 +68,20 @@ var (
 	beside    = regexp.MustCompile(`(?m)^- (I\d+): .*`)
 	violation = regexp.MustCompile(`(?m)^\d+ × .*`)
 )
+
+// AsItIs is one run of the platform as it is; mistakes that share a run share its
+// verdict.
+func (t *Torture) AsItIs(ctx context.Context, r Run, seed int, more ...string) (Verdict, error) {
+	name := fmt.Sprint(r.Options, seed, more)
+	t.mu.Lock()
+	ask, known := t.asked[name]
+	if !known {
+		ask = sync.OnceValues(func() (Verdict, error) { return t.Ask(ctx, r, t.right, seed, more...) })
+		t.asked[name] = ask
+	}
+	t.mu.Unlock()
+	return ask()
+}
 
 // Ask is one run of a platform. The error is set where it proves nothing: it
 // could not be started, or its faults not be done.

@@ -53,17 +53,13 @@ func (s *settings) tortures(ctx context.Context, names []string) (page string, m
 	if err != nil {
 		return "", nil, err
 	}
-	right, err := torture.Right(ctx)
-	if err != nil {
-		return "", nil, err
-	}
 	results := make([]*result, len(all))
 	for i, m := range all {
 		mutant, err := m.Find()
 		if err != nil {
 			return "", nil, err
 		}
-		results[i] = &result{mistake: m, mutant: mutant, broken: tally{}, wrong: sync.OnceValues(func() (string, error) { return torture.Wrong(ctx, mutant) })}
+		results[i] = &result{mistake: m, mutant: mutant, broken: tally{}, wrong: sync.OnceValues(func() (string, error) { return torture.Build(ctx, mutant) })}
 	}
 	var wg sync.WaitGroup
 	free := make(chan struct{}, max(s.beside, 1))
@@ -76,14 +72,7 @@ func (s *settings) tortures(ctx context.Context, names []string) (page string, m
 					if ctx.Err() != nil {
 						return
 					}
-					platform, err := right, error(nil)
-					if mistake {
-						platform, err = r.wrong()
-					}
-					var v mutants.Verdict
-					if err == nil {
-						v, err = torture.Ask(ctx, r.mistake.Run, platform, seed, "-broker", s.broker)
-					}
+					v, err := s.turn(ctx, torture, r, seed, mistake)
 					r.add(seed, mistake, v, err)
 				})
 			}
@@ -94,6 +83,18 @@ func (s *settings) tortures(ctx context.Context, names []string) (page string, m
 		return "", nil, err
 	}
 	return s.judged(results)
+}
+
+// turn is one run.
+func (s *settings) turn(ctx context.Context, torture *mutants.Torture, r *result, seed int, mistake bool) (mutants.Verdict, error) {
+	if !mistake {
+		return torture.AsItIs(ctx, r.mistake.Run, seed, "-broker", s.broker)
+	}
+	platform, err := r.wrong()
+	if err != nil {
+		return mutants.Verdict{}, err
+	}
+	return torture.Ask(ctx, r.mistake.Run, platform, seed, "-broker", s.broker)
 }
 
 // add takes one turn in.
