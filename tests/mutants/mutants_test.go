@@ -3,7 +3,9 @@ package mutants_test
 import (
 	"fmt"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fluxnex/fluxnex/tests/mutants"
@@ -49,38 +51,46 @@ func TestTheCheckerCatchesEachMistake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A run waits more than it computes.
+	beside := make(chan struct{}, runtime.NumCPU()+1)
+	var wg sync.WaitGroup
 	for _, m := range mutants.Mistakes() {
-		t.Run(m.Mutant, func(t *testing.T) {
-			t.Parallel()
-			v, err := torture.AsItIs(t.Context(), m.Run, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !v.Right() {
-				t.Errorf("%s, %s: the platform as it is broke %v: %s", m.Name, m.Run.Does, v.Broken, v.Saw)
-			}
-			mutant, err := m.Find()
-			if err != nil {
-				t.Fatal(err)
-			}
-			wrong, err := torture.Build(t.Context(), mutant)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// The table of ten seeds says how often one is enough.
-			for seed := range 2 {
-				v, err := torture.Ask(t.Context(), m.Run, wrong, seed+1)
-				switch {
-				case err != nil:
-					t.Log(err)
-				case !v.Right():
-					t.Logf("%s: after %s broke %v: %s", m.Name, v.Took, v.Broken, v.Saw)
-					return
-				}
-			}
-			t.Errorf("%s: %s, and the checker saw nothing", m.Name, mutant.Wrong)
+		wg.Go(func() {
+			beside <- struct{}{}
+			defer func() { <-beside }()
+			t.Run(m.Mutant, func(t *testing.T) { askTheChecker(t, torture, m) })
 		})
 	}
+	wg.Wait()
+}
+
+func askTheChecker(t *testing.T, torture *mutants.Torture, m mutants.Mistake) {
+	switch v, err := torture.AsItIs(t.Context(), m.Run, 1); {
+	case err != nil:
+		t.Fatal(err)
+	case !v.Right():
+		t.Errorf("%s, %s: the platform as it is broke %v: %s", m.Name, m.Run.Does, v.Broken, v.Saw)
+	}
+	mutant, err := m.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := torture.Build(t.Context(), mutant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The table of ten seeds says how often one is enough.
+	for seed := range 2 {
+		v, err := torture.Ask(t.Context(), m.Run, wrong, seed+1)
+		switch {
+		case err != nil:
+			t.Log(err)
+		case !v.Right():
+			t.Logf("%s: after %s broke %v: %s", m.Name, v.Took, v.Broken, v.Saw)
+			return
+		}
+	}
+	t.Errorf("%s: %s, and the checker saw nothing", m.Name, mutant.Wrong)
 }
 
 // TestMutantsFitTheTree takes a second, so that whoever changes the code hears

@@ -56,7 +56,7 @@ func (t *Torture) build(ctx context.Context, binary, pkg string, flags ...string
 // Verdict is what the checker said of a run.
 type Verdict struct {
 	Broken []string // invariants, sorted; none: the run came out right
-	Saw    string   // the shortest thing it says is wrong
+	Saw    string   // what it says most often, with the number of times
 	Took   time.Duration
 }
 
@@ -66,7 +66,7 @@ func (v Verdict) Right() bool { return len(v.Broken) == 0 }
 var (
 	brokenRow = regexp.MustCompile(`(?m)^\| (I\d+) .*\*\*\d+ violations?\*\*`)
 	beside    = regexp.MustCompile(`(?m)^- (I\d+): .*`)
-	violation = regexp.MustCompile(`(?m)^\d+ × .*`)
+	violation = regexp.MustCompile(`(?m)^(\d+) × .*`)
 )
 
 // AsItIs is one run of the platform as it is; mistakes that share a run share its
@@ -103,12 +103,12 @@ func (t *Torture) Ask(ctx context.Context, r Run, platform string, seed int, mor
 	if exit := (*exec.ExitError)(nil); ctx.Err() != nil || err != nil && (v.Right() || !errors.As(err, &exit)) {
 		return v, fmt.Errorf("seed %d: the run proves nothing: %w\n%s", seed, errors.Join(err, ctx.Err()), out)
 	}
-	said := violation.FindAllString(string(out), -1)
-	if said == nil {
-		said = beside.FindAllString(string(out), -1)
-	}
-	if said != nil {
-		v.Saw = strings.TrimPrefix(slices.MinFunc(said, func(a, b string) int { return cmp.Compare(len(a), len(b)) }), "- ")
+	v.Saw = strings.TrimPrefix(string(beside.Find(out)), "- ")
+	most := 0
+	for _, m := range violation.FindAllSubmatch(out, -1) {
+		if n, err := strconv.Atoi(string(m[1])); err == nil && n > most {
+			most, v.Saw = n, string(m[0])
+		}
 	}
 	return v, nil
 }

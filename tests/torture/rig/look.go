@@ -38,7 +38,7 @@ func (r *Rig) probe(ctx context.Context, load *torture.Load, res *Result) (tortu
 	}
 	drained, limit := res.Drained, r.cfg.Drain
 	if drained == 0 {
-		limit = min(limit, 5*time.Second) // the verdict stands: it was not right in time
+		limit = min(limit, 3*time.Second) // the verdict stands: it was not right in time
 	}
 	ev, err = r.drain(ctx, load.Plan, res, limit)
 	if res.Drained > 0 {
