@@ -15,7 +15,7 @@ import (
 // preface tells of the table what its columns cannot.
 const preface = `[Mutants](mutants.md) asks the tests; here the whole platform is built with the mistake (go build -overlay), started as a cluster would run it (two processes of each service, broker, registry, PostgreSQL, Redis, the destinations), loaded, and hurt as named; the offline checker must call the run wrong. The platform as it is went through the same runs, with the same seeds, and came out right as often as its column says. A run that could not be judged is neither.
 
-The eleven mistakes are those of reliability.md §3, "Check the checker". Each has a run of its own, the smallest that shows it: a fault that is aimed at it (tests/torture/rig/provocation.go), so that ten of ten seeds meet the moment in which it is wrong. Where that moment is short, the mutant stands still in it: a naive build is as wrong without the pause, only more rarely. "Saw" is what the checker said most often in the first run, with the number of times and the shortest history.
+The eleven mistakes are those of reliability.md §3, "Check the checker". Each has a run of its own, the smallest that shows it: a fault that is aimed at it (tests/torture/rig/provocation.go), so that ten of ten seeds meet the moment in which it is wrong. Where that moment is short, the mutant stands still in it: a naive build is as wrong without the pause, only more rarely. "Saw" is what the checker said most often in one run, with the number of times and the shortest history.
 
 `
 
