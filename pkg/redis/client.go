@@ -80,6 +80,12 @@ func (c *Client) Check(ctx context.Context) error {
 // Ping is the reachability part of a probe.
 func (c *Client) Ping(ctx context.Context) error { return c.rdb.Ping(ctx).Err() }
 
+// cluster: a command, or a transaction, has keys of one slot only.
+func (c *Client) cluster() bool {
+	_, is := c.rdb.(*goredis.ClusterClient)
+	return is
+}
+
 // key puts everything that distinguishes it into the hash tag.
 func (c *Client) key(parts ...string) string {
 	return c.prefix + ":{" + strings.Join(parts, ":") + "}"

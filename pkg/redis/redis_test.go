@@ -304,6 +304,19 @@ func TestDependents(t *testing.T) {
 		if err != nil || len(got) != 1 || len(got["acme/load"]) != 2 || got["acme/load"]["acme/inv1"] != "d2" {
 			t.Errorf("dependents %v, %v", got, err)
 		}
+		var many []record.Key
+		for i := range 100 {
+			many = append(many, record.Key(fmt.Sprint("acme/parent", i)))
+		}
+		if err := d.Add(ctx, []redis.Use{{many[40], "acme/x", "d3"}, {many[99], "acme/y", "d4"}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = d.Of(ctx, many); err != nil || len(got) != 2 || got[many[40]]["acme/x"] != "d3" || got[many[99]]["acme/y"] != "d4" {
+			t.Errorf("dependents among many %v, %v", got, err)
+		}
+		if got, err = d.Of(ctx, many[:32]); err != nil || len(got) != 0 {
+			t.Errorf("dependents of those that have none %v, %v", got, err)
+		}
 
 		at := time.UnixMilli(1_700_000_000_000)
 		err = errors.Join(

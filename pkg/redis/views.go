@@ -198,7 +198,7 @@ func (v *Views) Apply(ctx context.Context, batches []Batch) ([]bool, error) {
 // transact takes each move a step further, in one transaction. The keys of a
 // cluster are in different slots, which a transaction cannot span.
 func (v *Views) transact(ctx context.Context, moves []*move) error {
-	if _, cluster := v.c.rdb.(*goredis.ClusterClient); !cluster {
+	if !v.c.cluster() {
 		return v.step(ctx, moves)
 	}
 	g, ctx := errgroup.WithContext(ctx)
