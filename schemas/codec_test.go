@@ -190,7 +190,7 @@ func borrowAll(t *testing.T, c *schemas.Codecs, room *schemas.Room) {
 	}
 }
 
-func TestHeadLeavesOutTheSourceFields(t *testing.T) {
+func TestHeadAndStateLeaveOutWhatTheySay(t *testing.T) {
 	c, _ := open(t)
 	text, err := schemas.Text("canonical-record")
 	if err != nil {
@@ -217,6 +217,11 @@ func TestHeadLeavesOutTheSourceFields(t *testing.T) {
 			got, err := c.CanonicalHead.Decode(t.Context(), value)
 			if err != nil || !reflect.DeepEqual(*got, in) {
 				t.Fatalf("the head is\n%+v (%v)\nwant\n%+v", got, err, in)
+			}
+			state := in
+			state.Revision, state.ConfigVersion, state.Lineage = record.Revision{}, 0, record.Lineage{}
+			if got, err = c.CanonicalState.Decode(t.Context(), value); err != nil || !reflect.DeepEqual(*got, state) {
+				t.Fatalf("the state is\n%+v (%v)\nwant\n%+v", got, err, state)
 			}
 		}
 	}

@@ -15,11 +15,14 @@ type Codecs struct {
 	Canonical *Codec[record.Canonical]
 	// CanonicalHead reads no source fields.
 	CanonicalHead *Codec[record.Canonical]
-	FetchRequest  *Codec[record.FetchRequest]
-	Outbound      *Codec[record.OutboundCommand] // of every app
-	Delivery      *Codec[record.DeliveryResult]
-	Notification  *Codec[record.Notification]
-	DeadLetter    *Codec[record.DeadLetter]
+	// CanonicalState reads what the record is, what it depends on and since when it
+	// waits: neither source fields nor revision and lineage.
+	CanonicalState *Codec[record.Canonical]
+	FetchRequest   *Codec[record.FetchRequest]
+	Outbound       *Codec[record.OutboundCommand] // of every app
+	Delivery       *Codec[record.DeliveryResult]
+	Notification   *Codec[record.Notification]
+	DeadLetter     *Codec[record.DeadLetter]
 }
 
 // Open registers the current schemas for every topic, which changes nothing
@@ -44,14 +47,15 @@ func Open(ctx context.Context, registry Registry, topics record.Topics, apps []s
 	}
 	b := builder{registry: registry, ids: ids}
 	c := &Codecs{
-		Gateway:       build(&b, gatewayEvent, MaxValueSize, layout[record.GatewayEvent]{writeGateway, readGateway}),
-		Replica:       build(&b, replicaRecord, MaxValueSize, layout[record.Replica]{writeReplica, readReplica}),
-		Canonical:     build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonical}),
-		CanonicalHead: build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonicalHead}),
-		FetchRequest:  build(&b, fetchRequest, MaxValueSize, layout[record.FetchRequest]{writeFetchRequest, readFetchRequest}),
-		Delivery:      build(&b, deliveryResult, MaxValueSize, layout[record.DeliveryResult]{writeDelivery, readDelivery}),
-		Notification:  build(&b, notification, MaxValueSize, layout[record.Notification]{writeNotification, readNotification}),
-		DeadLetter:    build(&b, deadLetter, MaxDeadLetterSize, layout[record.DeadLetter]{writeDeadLetter, readDeadLetter}),
+		Gateway:        build(&b, gatewayEvent, MaxValueSize, layout[record.GatewayEvent]{writeGateway, readGateway}),
+		Replica:        build(&b, replicaRecord, MaxValueSize, layout[record.Replica]{writeReplica, readReplica}),
+		Canonical:      build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonical}),
+		CanonicalHead:  build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonicalHead}),
+		CanonicalState: build(&b, canonicalRecord, MaxValueSize, layout[record.Canonical]{writeCanonical, readCanonicalState}),
+		FetchRequest:   build(&b, fetchRequest, MaxValueSize, layout[record.FetchRequest]{writeFetchRequest, readFetchRequest}),
+		Delivery:       build(&b, deliveryResult, MaxValueSize, layout[record.DeliveryResult]{writeDelivery, readDelivery}),
+		Notification:   build(&b, notification, MaxValueSize, layout[record.Notification]{writeNotification, readNotification}),
+		DeadLetter:     build(&b, deadLetter, MaxDeadLetterSize, layout[record.DeadLetter]{writeDeadLetter, readDeadLetter}),
 	}
 	if len(apps) > 0 {
 		c.Outbound = build(&b, outboundCommand, MaxValueSize, layout[record.OutboundCommand]{writeOutbound, readOutbound})

@@ -96,6 +96,20 @@ func readCanonical(r *reader, v *record.Canonical) { canonicalWith(r, v, readFie
 func readCanonicalHead(r *reader, v *record.Canonical) { canonicalWith(r, v, skipFields) }
 
 func canonicalWith(r *reader, v *record.Canonical, fields func(*reader) []record.Field) {
+	canonicalState(r, v)
+	v.SourceFields = fields(r)
+	v.Revision = readRevision(r)
+	v.ConfigVersion = r.ReadLong()
+	readLineage(r, &v.Lineage)
+}
+
+// readCanonicalState reads no further than it needs.
+func readCanonicalState(r *reader, v *record.Canonical) {
+	canonicalState(r, v)
+	r.at = len(r.text)
+}
+
+func canonicalState(r *reader, v *record.Canonical) {
 	v.TenantID = readString[record.TenantID](r)
 	v.SourceApp = r.ReadString()
 	v.RecordID = readString[record.ID](r)
@@ -106,10 +120,6 @@ func canonicalWith(r *reader, v *record.Canonical, fields func(*reader) []record
 	v.Entities = readSlice(r, readEntity)
 	v.Dependencies = readSlice(r, readDependency)
 	v.WaitingSince = readTime(r)
-	v.SourceFields = fields(r)
-	v.Revision = readRevision(r)
-	v.ConfigVersion = r.ReadLong()
-	readLineage(r, &v.Lineage)
 }
 
 func writeFetchRequest(w *writer, v *record.FetchRequest) {

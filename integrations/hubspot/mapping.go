@@ -36,7 +36,7 @@ func (mapper) Objects(in integration.Source, a integration.Account) []integratio
 }
 
 // usualProperties is room for those of a company.
-const usualProperties = 16
+const usualProperties = 12
 
 // addParty adds what one role of an account says; the first role's words stay.
 func addParty(o *integration.Object, e canonical.Entity, p *canonical.Party) *integration.Object {

@@ -22,17 +22,18 @@ func (replicator) Version() int32 { return parserVersion }
 func (replicator) Observe(format, _ string, payload []byte) (integration.Observation, error) {
 	var o integration.Observation
 	var err error
+	text := textOf(payload)
 	switch format {
 	case formatSOAP:
-		o, err = observeSOAP(string(payload))
+		o, err = observeSOAP(text)
 	case formatOMJSON:
-		o, err = observeOMJSON(string(payload))
+		o, err = observeOMJSON(text)
 	case formatAccounting:
-		o, err = observeAccounting(string(payload))
+		o, err = observeAccounting(text)
 	case formatCDC:
-		o, err = observeCDC(string(payload))
+		o, err = observeCDC(text)
 	case formatREST:
-		o, err = observeREST(string(payload))
+		o, err = observeREST(text)
 	default:
 		err = fmt.Errorf("no parser for format %q", format)
 	}
@@ -47,6 +48,9 @@ func entityType(object string) string {
 	if object == "" {
 		return ""
 	}
+	if object == "Account" { // what nearly all records are
+		return typeAccount
+	}
 	return "sf_" + strings.ToLower(object)
 }
 
@@ -56,17 +60,20 @@ var errAmbiguous = errors.New("one field with two values")
 // deletion out of them.
 func finish(o integration.Observation) (integration.Observation, error) {
 	sortFields(o.Fields)
-	kept := o.Fields[:0]
-	for i, f := range o.Fields {
-		if i > 0 && f.Name == kept[len(kept)-1].Name {
-			if f != kept[len(kept)-1] {
-				return o, fmt.Errorf("%w: %s", errAmbiguous, f.Name)
-			}
+	twice := false
+	for i := 1; i < len(o.Fields); i++ {
+		f, before := &o.Fields[i], &o.Fields[i-1]
+		if f.Name != before.Name {
 			continue
 		}
-		kept = append(kept, f)
+		if *f != *before {
+			return o, fmt.Errorf("%w: %s", errAmbiguous, f.Name)
+		}
+		twice = true
 	}
-	o.Fields = kept
+	if twice {
+		o.Fields = slices.CompactFunc(o.Fields, func(a, b record.Field) bool { return a.Name == b.Name })
+	}
 	id := fieldValue(o.Fields, "Id")
 	if o.EntityType == "" {
 		o.EntityType = entityType(standardObject(id))

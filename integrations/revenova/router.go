@@ -46,12 +46,13 @@ func (normalizer) Normalize(r *record.Replica, parents map[record.ID]*record.Rep
 func account(r *record.Replica, parents map[record.ID]*record.Replica, s integration.Settings) integration.Normalized {
 	var n integration.Normalized
 	profile := parents[profileID(r)]
-	if vendorRole(r, s) {
+	types := roles(r)
+	if vendorRole(r, types, s) {
 		v := upsertTMSVendor(r, profile)
 		n.Entities = append(n.Entities, v.Entities...)
 		n.References = append(n.References, v.References...)
 	}
-	if customerRole(r, s) {
+	if customerRole(r, types, s) {
 		c := upsertTMSCustomer(r, profile)
 		n.Entities = append(n.Entities, c.Entities...)
 		n.References = append(n.References, c.References...)
@@ -65,16 +66,16 @@ func account(r *record.Replica, parents map[record.ID]*record.Replica, s integra
 
 func roles(r *record.Replica) []string { return multi(text(r, "rtms__TMS_Type__c", "tmsType")) }
 
-func vendorRole(r *record.Replica, s integration.Settings) bool {
-	return anyOf(listSetting(s, "vendor_types", "Carrier", "Vendor", "Factoring Company"), roles(r)...) ||
+func vendorRole(r *record.Replica, types []string, s integration.Settings) bool {
+	return anyOf(listSetting(s, "vendor_types", "Carrier", "Vendor", "Factoring Company"), types...) ||
 		anyOf(listSetting(s, "vendor_account_types", "Vendor"), r.Text("Type")) ||
-		len(roles(r)) == 0 && has(r, "vendorId") // a Vendor event is one by its name
+		len(types) == 0 && has(r, "vendorId") // a Vendor event is one by its name
 }
 
-func customerRole(r *record.Replica, s integration.Settings) bool {
-	return anyOf(listSetting(s, "customer_types", "Customer"), roles(r)...) ||
+func customerRole(r *record.Replica, types []string, s integration.Settings) bool {
+	return anyOf(listSetting(s, "customer_types", "Customer"), types...) ||
 		anyOf(listSetting(s, "customer_account_types", "Customer"), r.Text("Type")) ||
-		len(roles(r)) == 0 && has(r, "customerId")
+		len(types) == 0 && has(r, "customerId")
 }
 
 // Parents: an invoice takes its customer from its load and cannot do without,

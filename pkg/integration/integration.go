@@ -98,7 +98,8 @@ type Replicator interface {
 	// changes. An equal source version read by a newer parser overwrites.
 	Version() int32
 	// Observe reads one payload of one format. An error is final: the bytes are
-	// dead-lettered.
+	// dead-lettered. What is returned may be parts of payload: it is good for as
+	// long as payload is, and nobody writes to it.
 	Observe(format, contentType string, payload []byte) (Observation, error)
 }
 

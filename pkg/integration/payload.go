@@ -220,16 +220,35 @@ func longest(v any) int {
 // tooLong is how many characters the first text at a path has that is over the
 // limit; 0 if none is.
 func tooLong(tree any, path string, limit int) int {
-	over := 0
-	each(tree, path, func(v any) bool {
-		if text, ok := v.(string); ok && len(text) > limit {
-			if n := utf8.RuneCountInString(text); n > limit {
-				over = n
-			}
+	over := func(text string) int {
+		if len(text) <= limit {
+			return 0
 		}
-		return over == 0
+		if n := utf8.RuneCountInString(text); n > limit {
+			return n
+		}
+		return 0
+	}
+	if t, ok := tree.(*Tree); ok { // nearly always, and a text of its own
+		head, rest, more := strings.Cut(path, ".")
+		switch m := t.find(head); {
+		case m == nil:
+			return 0
+		case more:
+			return tooLong(m.get(), rest, limit)
+		case m.isText():
+			return over(m.text)
+		}
+		return 0
+	}
+	n := 0
+	each(tree, path, func(v any) bool {
+		if text, ok := v.(string); ok {
+			n = over(text)
+		}
+		return n == 0
 	})
-	return over
+	return n
 }
 
 // Segment escapes a value so that it stays one segment of a URL path: also "."

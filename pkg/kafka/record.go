@@ -42,7 +42,12 @@ type Message struct {
 }
 
 func (m *Message) kgo() *kgo.Record {
-	return &kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: kgoHeaders(m.Headers)}
+	r := m.record()
+	return &r
+}
+
+func (m *Message) record() kgo.Record {
+	return kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: kgoHeaders(m.Headers)}
 }
 
 func kgoHeaders(headers []Header) []kgo.RecordHeader {

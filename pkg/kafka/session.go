@@ -201,6 +201,7 @@ func (s *Session) commit(ctx context.Context, msgs []Message, upTo map[int32]int
 		return nil, false, fmt.Errorf("begin transaction: %w", err)
 	}
 	recs := make([]*kgo.Record, len(msgs))
+	room := make([]kgo.Record, len(msgs)) // one piece of memory, not one for each
 	var (
 		mu    sync.Mutex
 		first error
@@ -213,7 +214,8 @@ func (s *Session) commit(ctx context.Context, msgs []Message, upTo map[int32]int
 		}
 	}
 	for i := range msgs {
-		recs[i] = msgs[i].kgo()
+		room[i] = msgs[i].record()
+		recs[i] = &room[i]
 		s.gts.Produce(ctx, recs[i], promise)
 	}
 	if err := s.cl.Flush(ctx); err != nil {

@@ -41,6 +41,14 @@ type Key string
 // KeyOf escapes '%', '/' and control bytes in both parts.
 func KeyOf(t TenantID, id ID) Key { return Key(escape(string(t)) + "/" + escape(string(id))) }
 
+// Is reports whether k is the key of a record, as KeyOf would make it.
+func (k Key) Is(t TenantID, id ID) bool {
+	if n := len(t); len(k) == n+1+len(id) && k[n] == '/' && string(k[:n]) == string(t) && string(k[n+1:]) == string(id) {
+		return plain(string(t)) && plain(string(id))
+	}
+	return k == KeyOf(t, id)
+}
+
 // ErrKey reports bytes that KeyOf cannot have produced.
 var ErrKey = errors.New("not a record key")
 
@@ -68,6 +76,15 @@ func (k Key) Parse() (TenantID, ID, error) {
 const hexDigits = "0123456789ABCDEF"
 
 func mustEscape(c byte) bool { return c == '%' || c == '/' || c < 0x20 || c == 0x7f }
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if mustEscape(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 func escape(s string) string {
 	n := 0

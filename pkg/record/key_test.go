@@ -15,6 +15,13 @@ func TestKeysOfDifferentRecordsDiffer(t *testing.T) {
 		}
 		seen[k] = p
 	}
+	for k, p := range seen {
+		for _, q := range pairs {
+			if k.Is(TenantID(q[0]), ID(q[1])) != (p == q) {
+				t.Errorf("%q is the key of %q, and is taken for that of %q: %t", k, p, q, p != q)
+			}
+		}
+	}
 }
 
 func TestParseRefusesOtherSpellings(t *testing.T) {
@@ -33,6 +40,9 @@ func FuzzKey(f *testing.F) {
 		gotTenant, gotID, err := k.Parse()
 		if err != nil || string(gotTenant) != tenant || string(gotID) != id {
 			t.Errorf("%q, %q → %q → %q, %q, %v", tenant, id, k, gotTenant, gotID, err)
+		}
+		if plain := Key(tenant + "/" + id); !k.Is(TenantID(tenant), ID(id)) || plain.Is(TenantID(tenant), ID(id)) != (plain == k) {
+			t.Errorf("%q, %q: is %q its key, and %q?", tenant, id, k, plain)
 		}
 	})
 }

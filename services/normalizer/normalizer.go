@@ -131,7 +131,7 @@ func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, er
 		}
 		r, err := s.deps.Codecs.Replica.Borrow(ctx, batch[i].Value, &s.room)
 		switch f := fault.Of(err); {
-		case err == nil && r.Key() != in.key:
+		case err == nil && !in.key.Is(r.TenantID, r.RecordID):
 			in.err = fault.New(fault.Poison, "foreign_key", "the replica is of %s, its key is %s", r.Key(), in.key)
 		case err == nil:
 			in.replica = r

@@ -71,22 +71,22 @@ func (b *batch) fetch(i int, in *input, p integration.Parent) error {
 // tell notifies the customer of a problem when it begins or becomes another
 // one, and closes it when the record goes on.
 func (b *batch) tell(i int, in *input, prev, next *record.Canonical, problem *integration.Problem) error {
+	failed := prev.Status == record.StatusFailed
+	switch {
+	case problem == nil && (!failed || next.Status == record.StatusFailed):
+		return nil
+	case problem != nil && failed && prev.Code == next.Code && prev.Detail == next.Detail:
+		return nil
+	}
 	r := in.replica
 	note := &record.Notification{
 		TenantID: r.TenantID, SourceApp: r.SourceApp, RecordID: r.RecordID,
 		Audience: record.AudienceCustomer, Stage: Name, Revision: r.Revision, At: b.now, Lineage: next.Lineage,
+		Resolved: problem == nil,
 	}
-	switch {
-	case problem != nil:
-		if prev.Status == record.StatusFailed && prev.Code == next.Code && prev.Detail == next.Detail {
-			return nil
-		}
+	if problem != nil {
 		note.Class, note.Code, note.Message, note.Remedy = fault.Business.String(), problem.Code, problem.Message, problem.Remedy
 		note.Fingerprint = fingerprint(string(in.key), Name, problem.Code, problem.Field)
-	case prev.Status == record.StatusFailed && next.Status != record.StatusFailed:
-		note.Resolved = true
-	default:
-		return nil
 	}
 	value, err := b.s.deps.Codecs.Notification.Append(nil, note)
 	if err != nil {

@@ -25,12 +25,6 @@ func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, er
 	b := &batch{work: w, found: found, now: w.s.deps.Now(), fetching: map[record.Key]bool{}}
 	b.result.Settled = make([]stage.Settled, 0, len(w.inputs))
 	b.result.Outputs = make([]stage.Output, 0, len(w.inputs))
-	last := make(map[record.Key]int, len(w.inputs))
-	for i := range w.inputs {
-		if w.inputs[i].replica != nil {
-			last[w.inputs[i].key] = i
-		}
-	}
 	for i := range w.inputs {
 		in := &w.inputs[i]
 		var err error
@@ -39,7 +33,7 @@ func (w *work) Compute(ctx context.Context, found stage.Views) (stage.Result, er
 			err = b.poison(i, in)
 		case in.replica == nil:
 			b.settle(in, "erased", nil)
-		case last[in.key] != i:
+		case w.batch[in.key] != in.replica:
 			// A newer state of the record is in this batch: as in a compacted topic,
 			// only the newest counts.
 			b.settle(in, "superseded", nil)
@@ -72,7 +66,7 @@ func (b *batch) record(ctx context.Context, i int, in *input) error {
 	prev := &record.Canonical{}
 	if value := b.found.Get(stage.ViewCanonical, in.key); value != nil {
 		var err error
-		if prev, err = b.s.deps.Codecs.CanonicalHead.Borrow(ctx, value, nil); err != nil {
+		if prev, err = b.s.deps.Codecs.CanonicalState.Borrow(ctx, value, nil); err != nil {
 			return err
 		}
 	}
@@ -242,8 +236,13 @@ func (b *batch) entities(r *record.Replica, n *integration.Normalized, prev, nex
 	present := map[string]bool{}
 	for _, c := range n.Entities {
 		e := record.CanonicalEntity{
-			Entity: string(c.Entity), CanonicalID: CanonicalID(r.TenantID, r.RecordID, c.Entity),
-			State: record.EntityReady, Reason: c.Withdrawn,
+			Entity: string(c.Entity), State: record.EntityReady, Reason: c.Withdrawn,
+		}
+		was := indexOf(prev, e.Entity)
+		if was >= 0 {
+			e.CanonicalID = prev.Entities[was].CanonicalID
+		} else {
+			e.CanonicalID = CanonicalID(r.TenantID, r.RecordID, c.Entity)
 		}
 		switch {
 		case c.Void:
@@ -258,8 +257,8 @@ func (b *batch) entities(r *record.Replica, n *integration.Normalized, prev, nex
 				return fmt.Errorf("%s of %s: %w", c.Entity, r.RecordID, err)
 			}
 			b.bodies, e.Body = all, all[from:len(all):len(all)]
-		} else if i := indexOf(prev, e.Entity); i >= 0 {
-			e.Body = prev.Entities[i].Body
+		} else if was >= 0 {
+			e.Body = prev.Entities[was].Body
 		}
 		present[e.Entity] = true
 		next.Entities = append(next.Entities, e)

@@ -34,7 +34,7 @@ func (s *Stage) Settle(ctx context.Context, changes []stage.Change) error {
 		if change.Value == nil {
 			continue
 		}
-		c, err := s.deps.Codecs.CanonicalHead.Borrow(ctx, change.Value, nil)
+		c, err := s.deps.Codecs.CanonicalState.Borrow(ctx, change.Value, nil)
 		if err != nil {
 			return fmt.Errorf("canonical record %s: %w", key, err)
 		}

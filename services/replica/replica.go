@@ -80,7 +80,7 @@ func (s *Stage) Begin(ctx context.Context, batch []stage.Record) (stage.Work, er
 		in.raw, in.key = &batch[i], record.Key(batch[i].Key)
 		event, err := s.deps.Codecs.Gateway.Borrow(ctx, batch[i].Value, nil)
 		switch f := fault.Of(err); {
-		case err == nil && event.Key() != in.key:
+		case err == nil && !in.key.Is(event.TenantID, event.RecordID):
 			in.err = fault.New(fault.Poison, "foreign_key", "the event is about %s, its key is %s", event.Key(), in.key)
 		case err == nil:
 			in.event = event

@@ -44,7 +44,10 @@ func (w *work) route(ctx context.Context, input int, c *record.Canonical, now ti
 	}
 	w.payloads = w.payloads[:0]
 	lineage := c.Lineage.WithHop(Name, now)
-	key := c.Key()
+	key := s.Key
+	if !key.Is(c.TenantID, c.RecordID) {
+		key = c.Key()
+	}
 	for _, t := range plan.targets {
 		rows, in, err := w.rows(ctx, t, c)
 		if err != nil {
