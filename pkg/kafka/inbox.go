@@ -30,6 +30,7 @@ const (
 // and destination records. Nobody else writes it.
 type Inbox struct {
 	cl     *kgo.Client
+	gather *gathering
 	topic  string
 	encode func(dst []byte, e *record.GatewayEvent) ([]byte, error)
 }
@@ -40,7 +41,7 @@ func NewInbox(cfg Config, encode func(dst []byte, e *record.GatewayEvent) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	return &Inbox{cl: cl, topic: cfg.Topics().Gateway(), encode: encode}, nil
+	return &Inbox{cl: cl, gather: &gathering{produce: cl.TryProduce}, topic: cfg.Topics().Gateway(), encode: encode}, nil
 }
 
 func producing(linger time.Duration) []kgo.Opt {
@@ -85,7 +86,7 @@ func (b *Inbox) Start(ctx context.Context, events []record.GatewayEvent, headers
 		done(err)
 		return
 	}
-	start(ctx, b.cl, recs, func(err error) {
+	start(ctx, b.gather.bring, recs, func(err error) {
 		if err != nil {
 			err = unacked(err)
 		}
@@ -113,15 +114,18 @@ func (b *Inbox) records(events []record.GatewayEvent, headers []Header) ([]*kgo.
 // usualRest is room for all of an event but its payload.
 const usualRest = 512
 
-// Close gives up what is still buffered.
-func (b *Inbox) Close() { b.cl.Close() }
+// Close gives up what is still buffered, and says so to whoever waits for it.
+func (b *Inbox) Close() {
+	b.gather.handWaiting()
+	b.cl.Close()
+}
 
 // produce hands records to the client and waits for all acknowledgements, but
 // no longer than ctx. On an error the records still belong to the client: do not
 // read them.
 func produce(ctx context.Context, cl *kgo.Client, recs []*kgo.Record) error {
 	done := make(chan error, 1)
-	start(ctx, cl, recs, func(err error) { done <- err })
+	start(ctx, atOnce(cl), recs, func(err error) { done <- err })
 	timer := time.NewTimer(sendDeadline)
 	defer timer.Stop()
 	var cause error
@@ -139,20 +143,28 @@ func produce(ctx context.Context, cl *kgo.Client, recs []*kgo.Record) error {
 	return unacked(cause)
 }
 
+// hand gives records to a client and never waits.
+type hand func(ctx context.Context, recs []*kgo.Record, promise func(*kgo.Record, error))
+
+func atOnce(cl *kgo.Client) hand {
+	return func(ctx context.Context, recs []*kgo.Record, promise func(*kgo.Record, error)) {
+		for _, r := range recs {
+			cl.TryProduce(ctx, r, promise)
+		}
+	}
+}
+
 // start hands records to the client, which calls done with the first error once
 // it is through with all of them. The client gets a context of its own: a caller
 // that goes away must not take records with it that it has already promised to
 // others.
-func start(ctx context.Context, cl *kgo.Client, recs []*kgo.Record, done func(error)) {
+func start(ctx context.Context, to hand, recs []*kgo.Record, done func(error)) {
 	if len(recs) == 0 {
 		done(nil)
 		return
 	}
 	detached := context.WithoutCancel(ctx)
-	p := promise(len(recs), done)
-	for _, r := range recs {
-		cl.TryProduce(detached, r, p)
-	}
+	to(detached, recs, promise(len(recs), done))
 }
 
 // promise calls done with the first error once n records are through.

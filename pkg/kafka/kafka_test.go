@@ -194,6 +194,74 @@ func TestInboxStartDoesNotWait(t *testing.T) {
 	}
 }
 
+// Many callers' events are gathered; those of each keep their order.
+func TestInboxStartKeepsTheOrder(t *testing.T) {
+	c := kafkatest.New(t, 3)
+	inbox, err := kafka.NewInbox(c.Config, payload, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inbox.Close()
+	const callers, each = 8, 100
+	done := make(chan error, callers*each)
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for n := range each {
+				e := event(caller)
+				e.Payload = []byte(fmt.Sprint(n))
+				inbox.Start(context.Background(), []record.GatewayEvent{e}, nil, func(err error) { done <- err })
+			}
+		})
+	}
+	wg.Wait()
+	for range callers * each {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := map[string]int{}
+	for _, r := range c.Committed(c.Config.Topics().Gateway()) {
+		key := string(r.Key)
+		if want := fmt.Sprint(next[key]); string(r.Value) != want {
+			t.Fatalf("the event of %s is number %s, want %s", key, r.Value, want)
+		}
+		next[key]++
+	}
+	if len(next) != callers {
+		t.Errorf("events of %d callers are stored, want %d", len(next), callers)
+	}
+}
+
+func TestInboxCloseAnswersEverybody(t *testing.T) {
+	c := kafkatest.New(t, 3)
+	inbox, err := kafka.NewInbox(c.Config, payload, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inbox.Send(context.Background(), []record.GatewayEvent{event(1)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	defer close(release)
+	c.Fake.ControlKey(kmsg.Produce.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.Fake.KeepControl()
+		c.Fake.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	const n = 20
+	done := make(chan error, n)
+	for i := range n {
+		inbox.Start(context.Background(), []record.GatewayEvent{event(i)}, nil, func(err error) { done <- err })
+	}
+	inbox.Close()
+	for range n {
+		if err := <-done; fault.Of(err) == nil || !fault.Of(err).Unknown {
+			t.Errorf("error %v, want unknown outcome", err)
+		}
+	}
+}
+
 func TestInboxWithoutABroker(t *testing.T) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
