@@ -72,7 +72,7 @@ func retryAfter(w http.ResponseWriter, after time.Duration) {
 }
 
 func answer(w http.ResponseWriter, status int, r integration.Response) {
-	w.Header().Set("Content-Type", r.ContentType)
+	w.Header()[headerType] = []string{r.ContentType}
 	w.WriteHeader(status)
 	_, _ = w.Write(r.Body)
 }

@@ -73,7 +73,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 
 	// From here on the sender waits for us: this timer is the only limit, and
 	// a sender that hangs up cancels nothing.
-	answerBy := time.Now().Add(g.cfg.AnswerWithin)
+	room.timer.Reset(g.cfg.AnswerWithin)
 	ctx := context.WithoutCancel(r.Context())
 
 	webhook := g.deps.Webhooks[source]
@@ -108,7 +108,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 	headers, traceID := traceHeaders(r.Header)
 	o.traceID, o.events = traceID, len(events)
 
-	if err := g.send(ctx, answerBy, room, headers); err != nil {
+	if err := g.send(ctx, room, headers); err != nil {
 		return failed("not_persisted", err)
 	}
 	failpoint.Hit("gateway-persisted")
@@ -129,17 +129,15 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, source, tenant 
 	return o
 }
 
-// send waits for the acknowledgements, but never beyond the deadline: whatever
+// send waits for the acknowledgements, but never beyond the room's timer: whatever
 // the inbox does then, it does without the sender.
-func (g *Gateway) send(ctx context.Context, answerBy time.Time, r *room, headers []kafka.Header) error {
+func (g *Gateway) send(ctx context.Context, r *room, headers []kafka.Header) error {
 	if len(r.events) == 0 {
 		return nil
 	}
 	// A channel of its own: an answer that comes late must be nobody else's.
 	done := make(chan error, 1)
 	g.deps.Inbox.Start(ctx, r.events, headers, func(err error) { done <- err })
-	r.timer.Reset(time.Until(answerBy))
-	defer r.timer.Stop()
 	select {
 	case err := <-done:
 		return err

@@ -30,7 +30,7 @@ func (g *Gateway) admit(ctx context.Context, tenant *controlplane.Tenant, perSec
 	if g.deps.Limiter == nil {
 		return true, 0
 	}
-	return g.shares.of(tenant.ID).take(ctx, g, "webhooks:"+string(tenant.ID), perSecond)
+	return g.shares.of(tenant.ID).take(ctx, g, tenant.ID, perSecond)
 }
 
 // shares are this process's tokens of each tenant's shared bucket.
@@ -61,7 +61,7 @@ type share struct {
 	alone  time.Time // until when the limiter is not asked, after an error
 }
 
-func (s *share) take(ctx context.Context, g *Gateway, bucket string, perSecond float64) (ok bool, after time.Duration) {
+func (s *share) take(ctx context.Context, g *Gateway, tenant record.TenantID, perSecond float64) (ok bool, after time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := g.deps.Now()
@@ -74,6 +74,7 @@ func (s *share) take(ctx context.Context, g *Gateway, bucket string, perSecond f
 	}
 	ctx, cancel := context.WithTimeout(ctx, sharedLimitTimeout)
 	defer cancel()
+	bucket := "webhooks:" + string(tenant)
 	n := max(1, int(perSecond/sharesPerSecond))
 	ok, after, err := g.deps.Limiter.Take(ctx, bucket, perSecond, max(1, perSecond), n)
 	if err == nil && !ok && n > 1 {

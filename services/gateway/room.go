@@ -15,7 +15,7 @@ type room struct {
 	events  []record.GatewayEvent
 	headers []record.Header
 	ids     []string
-	timer   *time.Timer // stopped between two requests
+	timer   *time.Timer // for the answer; stopped between two requests
 }
 
 // What usual requests need, and the most that is kept of an unusual one.
@@ -49,5 +49,6 @@ func (p *roomPool) put(r *room) {
 	clear(r.headers)
 	clear(r.ids)
 	r.body, r.events, r.headers, r.ids = r.body[:0], r.events[:0], r.headers[:0], r.ids[:0]
+	r.timer.Stop()
 	p.pool.Put(r)
 }
