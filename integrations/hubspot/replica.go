@@ -22,7 +22,7 @@ const versionLayout = "2006-01-02T15:04:05.000Z"
 
 // Observe reads one object. It is not complete: HubSpot answers the properties
 // that were asked for. They become fields beside the object's own members.
-func (replicator) Observe(format, _ string, payload []byte) (integration.Observation, error) {
+func (replicator) Observe(format, _ string, payload []byte, _ []record.Field) (integration.Observation, error) {
 	var o integration.Observation
 	fields, err := integration.Fields(payload)
 	if format != "rest" {

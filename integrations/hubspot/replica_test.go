@@ -7,7 +7,7 @@ import (
 )
 
 func TestAnObjectIsReadAsItIs(t *testing.T) {
-	o, err := replicator{}.Observe("rest", "application/json", []byte(`{"id":"512","properties":{"name":"Acme","zip":"04001","phone":null},"createdAt":"2026-03-02T09:00:00Z","updatedAt":"2026-03-02T09:00:01.5Z","archived":false}`))
+	o, err := replicator{}.Observe("rest", "application/json", []byte(`{"id":"512","properties":{"name":"Acme","zip":"04001","phone":null},"createdAt":"2026-03-02T09:00:00Z","updatedAt":"2026-03-02T09:00:01.5Z","archived":false}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestAnObjectIsReadAsItIs(t *testing.T) {
 		t.Errorf("observation %+v", o)
 	}
 	for _, bad := range []string{`null`, `{}`, `{"id":"1","properties":[]}`, `x`} {
-		if _, err := (replicator{}).Observe("rest", "", []byte(bad)); err == nil {
+		if _, err := (replicator{}).Observe("rest", "", []byte(bad), nil); err == nil {
 			t.Errorf("%s was read", bad)
 		}
 	}

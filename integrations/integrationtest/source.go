@@ -88,12 +88,12 @@ func sourceCase(t *testing.T, i *integration.Integration, c SourceCase) []*recor
 		if e.LocalID == "" {
 			continue
 		}
-		o, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload)
+		o, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload, nil)
 		if err != nil {
 			t.Errorf("observe %s: %v", e.LocalID, err)
 			continue
 		}
-		again, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload)
+		again, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload, nil)
 		if err != nil || !reflect.DeepEqual(o, again) {
 			t.Errorf("observing %s twice differs: %+v and %+v, %v", e.LocalID, o, again, err)
 		}
@@ -149,7 +149,7 @@ func brokenBodies(t *testing.T, i *integration.Integration, cases []SourceCase) 
 				t.Fatalf("%s: an error beside %d events", c.Name, len(d.Events))
 			}
 			for _, e := range d.Events {
-				if _, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload); err != nil && fault.Of(err).Class != fault.Poison {
+				if _, err := i.Replicate.Observe(e.Format, e.ContentType, e.Payload, nil); err != nil && fault.Of(err).Class != fault.Poison {
 					t.Fatalf("%s: bytes that cannot be read are poison for good, not %v", c.Name, err)
 				}
 			}

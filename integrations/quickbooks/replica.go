@@ -23,7 +23,7 @@ const syncTokenDigits = 19
 
 // Observe reads one whole object. A SyncToken counts the changes of its object;
 // with zeros before it, tokens order bytewise.
-func (replicator) Observe(format, _ string, payload []byte) (integration.Observation, error) {
+func (replicator) Observe(format, _ string, payload []byte, _ []record.Field) (integration.Observation, error) {
 	o := integration.Observation{Complete: true}
 	fields, err := integration.Fields(payload)
 	if format != "rest" {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestAnObjectIsReadAsItIs(t *testing.T) {
-	o, err := replicator{}.Observe("rest", "application/json", []byte(`{"Id":"56","SyncToken":"9","DisplayName":"Acme \u0026 Co","Balance":1000.0,"BillAddr":{"PostalCode":"04001"},"Active":true,"Fax":null}`))
+	o, err := replicator{}.Observe("rest", "application/json", []byte(`{"Id":"56","SyncToken":"9","DisplayName":"Acme \u0026 Co","Balance":1000.0,"BillAddr":{"PostalCode":"04001"},"Active":true,"Fax":null}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,12 +28,12 @@ func TestAnObjectIsReadAsItIs(t *testing.T) {
 			t.Errorf("field %+v, want %+v", f, want[i])
 		}
 	}
-	later, err := replicator{}.Observe("rest", "", []byte(`{"Id":"56","SyncToken":"10","status":"Deleted"}`))
+	later, err := replicator{}.Observe("rest", "", []byte(`{"Id":"56","SyncToken":"10","status":"Deleted"}`), nil)
 	if err != nil || later.Version <= o.Version || !later.Deleted || !later.Complete {
 		t.Errorf("the tenth change %+v (%v) does not come after the ninth %q", later, err, o.Version)
 	}
 	for _, bad := range []string{`null`, `[]`, `{"Id":"56"}`, `{"SyncToken":"1"}`, `{"Id":"1","SyncToken":"-1"}`, `x`} {
-		if _, err := (replicator{}).Observe("rest", "", []byte(bad)); err == nil {
+		if _, err := (replicator{}).Observe("rest", "", []byte(bad), nil); err == nil {
 			t.Errorf("%s was read", bad)
 		}
 	}

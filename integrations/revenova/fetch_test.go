@@ -79,7 +79,7 @@ func fetched(t *testing.T, o *org, ids ...string) string {
 	for _, f := range all {
 		s := f.LocalID[:3] + " " + string(f.Outcome)
 		if f.Outcome == record.OutcomePayload {
-			obs, err := replicator{}.Observe(f.Format, "", f.Payload)
+			obs, err := replicator{}.Observe(f.Format, "", f.Payload, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ func FuzzSplit(f *testing.F) {
 			if normalID(e.LocalID) != e.LocalID {
 				t.Fatalf("id %q is not normal", e.LocalID)
 			}
-			o, err := replicator{}.Observe(e.Format, e.ContentType, e.Payload)
+			o, err := replicator{}.Observe(e.Format, e.ContentType, e.Payload, nil)
 			if err != nil && e.Format == formatSOAP && e.LocalID != "" && !errors.Is(err, errAmbiguous) {
 				t.Fatalf("a notification of %q cannot be read alone: %v\n%s", e.LocalID, err, e.Payload)
 			}
@@ -52,7 +52,7 @@ func FuzzObserve(f *testing.F) {
 	}
 	f.Add(formatSOAP, []byte(`<Notification xmlns="http://soap.sforce.com/2005/09/outbound"><sObject><a>1</a></sObject></Notification>`))
 	f.Fuzz(func(t *testing.T, format string, payload []byte) {
-		o, err := replicator{}.Observe(format, "", payload)
+		o, err := replicator{}.Observe(format, "", payload, nil)
 		if err != nil && (len(o.Fields) > 0 || o.EntityType != "") {
 			t.Fatalf("an observation and %v", err)
 		}
@@ -172,7 +172,7 @@ func BenchmarkOutboundMessage(b *testing.B) {
 	b.Run("observe", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, _ = replicator{}.Observe(formatSOAP, "", payload)
+			_, _ = replicator{}.Observe(formatSOAP, "", payload, nil)
 		}
 	})
 	b.Run("encoding-xml-RawToken", func(b *testing.B) {

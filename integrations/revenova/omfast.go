@@ -12,13 +12,13 @@ import (
 // like give, an sObject of scalars beside scalars, which is nearly all there is.
 // Whatever else the document holds, and whatever is wrong with it, false leaves
 // it to the reader of all forms.
-func observePlain(doc string) (integration.Observation, bool) {
+func observePlain(doc string, room []record.Field) (integration.Observation, bool) {
 	var o integration.Observation
 	if !utf8.ValidString(doc) {
 		return o, false
 	}
-	var room [64]seenName
-	c := jsonChecker{doc: doc, names: room[:0]}
+	var names [64]seenName
+	c := jsonChecker{doc: doc, names: names[:0]}
 	found := false
 	ok := c.members(func(name string) bool {
 		switch localName(name) {
@@ -27,6 +27,7 @@ func observePlain(doc string) (integration.Observation, bool) {
 				return false
 			}
 			found = true
+			o.Fields = room[:0]
 			return c.sobject(&o)
 		case "organizationId", "OrganizationId", "Id", "ActionId", "EnterpriseUrl", "PartnerUrl":
 			_, ok := c.scalar("")
@@ -42,7 +43,9 @@ func observePlain(doc string) (integration.Observation, bool) {
 }
 
 func (c *jsonChecker) sobject(o *integration.Observation) bool {
-	o.Fields = make([]record.Field, 0, plainFields)
+	if cap(o.Fields) == 0 {
+		o.Fields = make([]record.Field, 0, plainFields)
+	}
 	return c.members(func(name string) bool {
 		if isAttributes(name) {
 			return c.attributes(o)

@@ -20,7 +20,7 @@ func FuzzObservePlain(f *testing.F) {
 		f.Add(doc)
 	}
 	f.Fuzz(func(t *testing.T, doc string) {
-		got, ok := observePlain(doc)
+		got, ok := observePlain(doc, nil)
 		if !ok {
 			return
 		}
@@ -38,7 +38,7 @@ func FuzzObservePlain(f *testing.F) {
 }
 
 func TestTheUsualFormIsReadInOnePass(t *testing.T) {
-	o, ok := observePlain(`{"organizationId":"00D","sobject":{"$":{"xsi:type":"sf:Account"},"sf:Id":"0015g00000AbCdEAAV","sf:Name":"Acme"}}`)
+	o, ok := observePlain(`{"organizationId":"00D","sobject":{"$":{"xsi:type":"sf:Account"},"sf:Id":"0015g00000AbCdEAAV","sf:Name":"Acme"}}`, nil)
 	if !ok || o.EntityType != "sf_account" || len(o.Fields) != 2 {
 		t.Errorf("read as %+v, %v", o, ok)
 	}

@@ -138,8 +138,8 @@ func isFlat(m members) bool {
 // squash makes camelCase, snake_case and lower case the same.
 func squash(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-func observeOMJSON(payload string) (integration.Observation, error) {
-	if o, ok := observePlain(payload); ok {
+func observeOMJSON(payload string, room []record.Field) (integration.Observation, error) {
+	if o, ok := observePlain(payload, room); ok {
 		return o, nil
 	}
 	return observeAnyOMJSON(payload)

@@ -49,7 +49,7 @@ func TestDeletedMergedAndRestoredRecordsAreToldApart(t *testing.T) {
 	}
 	versions := map[string]string{}
 	for _, r := range gone.Records {
-		o, err := replicator{}.Observe(r.Format, "", r.Payload)
+		o, err := replicator{}.Observe(r.Format, "", r.Payload, nil)
 		if err != nil || !o.Deleted || o.EntityType != typeAccount {
 			t.Fatalf("%s is observed as %+v, %v", r.Payload, o, err)
 		}

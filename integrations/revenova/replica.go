@@ -19,7 +19,7 @@ const parserVersion = 1
 
 func (replicator) Version() int32 { return parserVersion }
 
-func (replicator) Observe(format, _ string, payload []byte) (integration.Observation, error) {
+func (replicator) Observe(format, _ string, payload []byte, room []record.Field) (integration.Observation, error) {
 	var o integration.Observation
 	var err error
 	text := textOf(payload)
@@ -27,7 +27,7 @@ func (replicator) Observe(format, _ string, payload []byte) (integration.Observa
 	case formatSOAP:
 		o, err = observeSOAP(text)
 	case formatOMJSON:
-		o, err = observeOMJSON(text)
+		o, err = observeOMJSON(text, room)
 	case formatAccounting:
 		o, err = observeAccounting(text)
 	case formatCDC:

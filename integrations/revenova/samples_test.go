@@ -44,7 +44,7 @@ func split(t testing.TB, contentType string, body []byte) integration.Delivery {
 
 func observe(t testing.TB, e integration.Event) integration.Observation {
 	t.Helper()
-	o, err := replicator{}.Observe(e.Format, e.ContentType, e.Payload)
+	o, err := replicator{}.Observe(e.Format, e.ContentType, e.Payload, nil)
 	if err != nil {
 		t.Fatalf("observe %s: %v\n%s", e.Format, err, e.Payload)
 	}

@@ -99,8 +99,9 @@ type Replicator interface {
 	Version() int32
 	// Observe reads one payload of one format. An error is final: the bytes are
 	// dead-lettered. What is returned may be parts of payload: it is good for as
-	// long as payload is, and nobody writes to it.
-	Observe(format, contentType string, payload []byte) (Observation, error)
+	// long as payload is, and nobody writes to it. Its fields may be in room, which
+	// may be nil.
+	Observe(format, contentType string, payload []byte, room []record.Field) (Observation, error)
 }
 
 // Observation is what one payload says about one record.

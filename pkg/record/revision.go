@@ -24,7 +24,9 @@ func (r Revision) Compare(o Revision) int {
 
 // String is "generation.offset".
 func (r Revision) String() string {
-	return strconv.Itoa(int(r.Generation)) + "." + strconv.FormatInt(r.Offset, 10)
+	var room [32]byte
+	text := append(strconv.AppendInt(room[:0], int64(r.Generation), 10), '.')
+	return string(strconv.AppendInt(text, r.Offset, 10))
 }
 
 // Hop is the moment one stage finished computing a state.

@@ -21,6 +21,7 @@ type batch struct {
 	s        *Stage
 	states   map[record.Key]*record.Replica
 	fetching map[record.Key]bool // asked for in this batch
+	observed []record.Field      // room for those of the event at hand
 	result   stage.Result
 }
 
@@ -97,7 +98,8 @@ func (b *batch) payload(i int, in *input, prev *record.Replica) error {
 	if !ok || app.Replicate == nil {
 		return b.poison(i, in, prev, fault.New(fault.Poison, "unknown_source", "no integration reads payloads of %q", e.SourceApp))
 	}
-	o, err := app.Replicate.Observe(e.Format, e.ContentType, e.Payload)
+	o, err := app.Replicate.Observe(e.Format, e.ContentType, e.Payload, b.observed)
+	b.observed = o.Fields[:0]
 	if o.EntityType == "" && e.Origin == record.OriginDestination {
 		o.EntityType = destinationType(e.RecordID)
 	}
