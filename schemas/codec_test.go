@@ -187,6 +187,9 @@ func borrowAll(t *testing.T, c *schemas.Codecs, room *schemas.Room) {
 		if cap(got[i].Fields) != len(got[i].Fields) {
 			t.Fatalf("appending to the %d fields of record %d would write over its neighbour's", len(got[i].Fields), i)
 		}
+		if l := &got[i].Lineage; cap(l.Hops) != len(l.Hops) || cap(l.Recent) != len(l.Recent) {
+			t.Fatalf("appending to the lineage of record %d would write over its neighbour's: %+v", i, l)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"slices"
 	"time"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -145,8 +144,11 @@ func readLineage(r *reader, v *record.Lineage) {
 	v.GatewayID = r.ReadString()
 	v.Origin = readString[record.Origin](r)
 	v.ReceivedAt = readTime(r)
-	v.Hops = readSlice(r, readHop)
-	v.Recent = readSlice(r, readLong)
+	if r.room == nil {
+		v.Hops, v.Recent = readSlice(r, readHop), readSlice(r, readLong)
+		return
+	}
+	v.Hops, v.Recent = r.room.hops.read(r, readHop), r.room.longs.read(r, readLong)
 }
 
 func writeHeader(w *writer, v *record.Header) {
@@ -192,9 +194,7 @@ func readFields(r *reader) []record.Field {
 	if r.room == nil {
 		return readSlice(r, readField)
 	}
-	fields := readInto(r, r.room.free(trusted), readField)
-	r.room.taken(len(fields))
-	return slices.Clip(fields)
+	return r.room.fields.read(r, readField)
 }
 
 // skipFields passes over an array of fields.

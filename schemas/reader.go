@@ -3,6 +3,7 @@ package schemas
 import (
 	"errors"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/fluxnex/fluxnex/pkg/record"
@@ -26,23 +27,45 @@ type reader struct {
 	Error    error
 }
 
-// Room is where the records of one batch have their fields, next to each other.
+// Room is where the records of one batch have their lists, next to each other.
 // What lives on keeps its neighbours, and must not outlive a Reset.
 type Room struct {
-	slabs [][]record.Field
-	at    int // the first of them that may have something free
+	fields room[record.Field]
+	hops   room[record.Hop]
+	longs  room[int64]
 }
-
-const (
-	// roomFields of one slab is as much as about thirty records have.
-	roomFields = 1024
-	// roomSlabs is how much a Reset keeps: 4 MB.
-	roomSlabs = 64
-)
 
 // Reset takes everything back, for another batch. Nothing that was read into the
 // room may be looked at afterwards.
 func (r *Room) Reset() {
+	r.fields.reset()
+	r.hops.reset()
+	r.longs.reset()
+}
+
+// Fields is an empty list with room for n.
+func (r *Room) Fields(n int) []record.Field { return r.fields.list(n) }
+
+// Hops is an empty list with room for n.
+func (r *Room) Hops(n int) []record.Hop { return r.hops.list(n) }
+
+// Longs is an empty list with room for n.
+func (r *Room) Longs(n int) []int64 { return r.longs.list(n) }
+
+// room for lists of one type.
+type room[E any] struct {
+	slabs [][]E
+	at    int // the first of them that may have something free
+}
+
+const (
+	// slabSize is as much as about thirty records have fields.
+	slabSize = 1024
+	// roomSlabs is how much a Reset keeps: 4 MB of fields.
+	roomSlabs = 64
+)
+
+func (r *room[E]) reset() {
 	for i := range r.slabs {
 		clear(r.slabs[i]) // its strings hold whole fetches
 		r.slabs[i] = r.slabs[i][:0]
@@ -54,32 +77,38 @@ func (r *Room) Reset() {
 	r.at = 0
 }
 
-// Fields is an empty list with room for n.
-func (r *Room) Fields(n int) []record.Field {
-	if n > roomFields {
-		return make([]record.Field, 0, n)
+func (r *room[E]) list(n int) []E {
+	if n > slabSize {
+		return make([]E, 0, n)
 	}
 	out := r.free(n)
 	r.taken(n)
 	return out[:0:n]
 }
 
-func (r *Room) free(n int) []record.Field {
+func (r *room[E]) free(n int) []E {
 	for ; r.at < len(r.slabs); r.at++ {
 		if s := r.slabs[r.at]; cap(s)-len(s) >= n {
 			return s[len(s):]
 		}
 	}
-	r.slabs = append(r.slabs, make([]record.Field, 0, roomFields))
+	r.slabs = append(r.slabs, make([]E, 0, slabSize))
 	return r.slabs[r.at]
 }
 
-// taken says how many of what was free are in use. Of a record with more than
-// were free, none is.
-func (r *Room) taken(n int) {
+// taken says how many of what was free are in use. Of a list with more than were
+// free, none is.
+func (r *room[E]) taken(n int) {
 	if s := r.slabs[r.at]; n <= cap(s)-len(s) {
 		r.slabs[r.at] = s[:len(s)+n]
 	}
+}
+
+// read is readSlice into the room.
+func (r *room[E]) read(from *reader, read func(*reader, *E)) []E {
+	list := readInto(from, r.free(trusted), read)
+	r.taken(len(list))
+	return slices.Clip(list)
 }
 
 func (r *reader) fail(err error) {

@@ -192,7 +192,7 @@ func (b *batch) lineage(in *input, prev *record.Replica) record.Lineage {
 		GatewayID: e.GatewayID, Origin: e.Origin, ReceivedAt: e.ReceivedAt,
 	}
 	if prev != nil {
-		l.Recent = append(make([]int64, 0, len(prev.Lineage.Recent)+1), prev.Lineage.Recent...)
+		l.Recent = append(b.s.room.Longs(len(prev.Lineage.Recent)+1), prev.Lineage.Recent...)
 	}
 	if e.Outcome != record.OutcomeNone { // a wake adds nothing to a state
 		l.Recent = append(l.Recent, in.raw.Offset)
@@ -200,7 +200,7 @@ func (b *batch) lineage(in *input, prev *record.Replica) record.Lineage {
 	if n := len(l.Recent) - record.RecentOffsets; n > 0 {
 		l.Recent = l.Recent[n:]
 	}
-	l.Hops = []record.Hop{{Stage: "gateway", At: e.ReceivedAt}, {Stage: Name, At: b.s.deps.Now()}}
+	l.Hops = append(b.s.room.Hops(2), record.Hop{Stage: "gateway", At: e.ReceivedAt}, record.Hop{Stage: Name, At: b.s.deps.Now()})
 	return l
 }
 

@@ -69,7 +69,7 @@ func (r *router) Begin(ctx context.Context, batch []stage.Record) (stage.Work, e
 		if batch[i].Value == nil {
 			continue // the erasure of a tenant
 		}
-		c, err := r.deps.Codecs.CanonicalHead.Borrow(ctx, batch[i].Value, nil)
+		c, err := r.deps.Codecs.CanonicalHead.Borrow(ctx, batch[i].Value, &r.room)
 		switch {
 		case err == nil:
 			w.records[i] = c
