@@ -84,8 +84,7 @@ func (r *Rig) do(ctx context.Context, a act) error {
 	case "poison":
 		return r.poison(ctx)
 	case "killed after writing":
-		_, err := r.trap(ctx, a.victim, written)
-		return err
+		return r.killAt(ctx, a.victim, written, a.lasts)
 	case "frozen after writing":
 		return r.freezeAt(ctx, a.victim, written, a.lasts)
 	case "12 partitions":

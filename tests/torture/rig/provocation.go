@@ -28,10 +28,8 @@ func provocations() map[string]provocation {
 		"none": {},
 		"killed-after-writing": {points: []string{written}, acts: func(cfg *Config) []act {
 			var out []act
-			for n, at := range []int{2, 5, 8} {
-				for i, s := range stages() {
-					out = append(out, act{at: cfg.Duration*time.Duration(at)/10 + time.Duration(i-n)*300*time.Millisecond, fault: "R9", kind: "killed after writing", victim: s})
-				}
+			for i, s := range stages() {
+				out = append(out, act{at: cfg.Duration/10 + time.Duration(i)*300*time.Millisecond, fault: "R9", kind: "killed after writing", victim: s, lasts: cfg.Duration / 2})
 			}
 			return out
 		}},
@@ -126,6 +124,20 @@ func (r *Rig) trap(ctx context.Context, service, point string) (pid int, err err
 		return err == nil, fmt.Sprint(err)
 	})
 	return pid, err
+}
+
+// killAt has processes of a stage kill themselves at a failpoint, three times in
+// the time given: the load must still bring them there.
+func (r *Rig) killAt(ctx context.Context, service, point string, lasts time.Duration) error {
+	const times = 3
+	for range times {
+		next := time.Now().Add(lasts / times)
+		if _, err := r.trap(ctx, service, point); err != nil {
+			return err
+		}
+		rest(ctx, time.Until(next))
+	}
+	return nil
 }
 
 // freezeAt has a process of a stage freeze itself at a failpoint and lets it go
