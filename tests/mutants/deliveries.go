@@ -12,14 +12,12 @@ func deliveries() []Mutant {
 				{File: "services/delivery/attempt.go", Old: "calls, cancel := context.WithDeadline(work, a.deadline)", New: "calls, cancel := context.WithCancel(work)"},
 			},
 			Package: "./services/delivery", Test: "^TestWhoWasFrozenPastItsLeaseMakesNoCall$",
-			Faults: "F2",
 		},
 		{
 			Name: "request-not-stored", Races: []string{"R13"}, Wrong: "a request is sent without having been stored",
 			File:    "services/delivery/attempt.go",
 			Edits:   []Edit{{Old: "held, err := a.s.store.do(ctx, a.stored(step), a.s.accounts.quiet(a.account()))", New: "held, err := true, error(nil)"}},
 			Package: "./services/delivery", Test: crash,
-			Faults: "lost-answers",
 		},
 		{
 			Name: "new-request-id", Races: []string{"R13"}, Wrong: "a call of unknown outcome is made again under a new request id, without looking",
@@ -29,7 +27,6 @@ func deliveries() []Mutant {
 				{Old: "\treturn uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(name), a.digest()...)).String()\n", New: "\treturn uuid.NewSHA1(uuid.New(), append([]byte(name), a.digest()...)).String()\n"},
 			},
 			Package: "./services/delivery", Test: crash,
-			Faults: "lost-answers",
 		},
 		{
 			Name: "retry-topic", Races: []string{"R12"}, Wrong: "what was refused for now is put aside and sent again later by itself, beside the row, after newer states",
@@ -45,14 +42,12 @@ func deliveries() []Mutant {
 				},
 			},
 			Package: "./services/delivery", Test: "^TestOrderHoldsWhileADestinationFails$",
-			Faults: "refused-for-now",
 		},
 		{
 			Name: "own-write-merged", Races: []string{"R14"}, Wrong: "an update whose answer was lost meets its own effect as a stale version, is merged with itself and made again",
 			File:    "services/delivery/attempt.go",
 			Edits:   []Edit{{Old: "done, remote, err := a.resolve(ctx)", New: "a.doubt = false\n\t\tdone, remote, err := false, (*integration.Remote)(nil), error(nil)"}},
 			Package: "./services/delivery", Test: "^TestAnUpdateWhoseAnswerIsLostIsMadeOnce$",
-			Faults: "F8",
 		},
 		{
 			Name: "edit-overwritten", Races: []string{"R14"}, Wrong: "after a stale version everything is sent again, over what a person wrote into fields that we did not change",

@@ -8,7 +8,6 @@ func edges() []Mutant {
 			File:    "pkg/kafka/inbox.go",
 			Edits:   []Edit{{Old: "\tdetached := context.WithoutCancel(ctx)\n", New: "\tdone(nil)\n\tdone = func(error) {}\n\tdetached := context.WithoutCancel(ctx)\n"}},
 			Package: "./pkg/kafka", Test: "^(TestInboxDoesNotOutstayItsDeadline|TestInboxWithoutABroker)$",
-			Faults: "F4",
 		},
 		{
 			Name: "seen-before-stored", Races: []string{"R21"}, Wrong: "an event's id is remembered, in Redis, a second before the broker has the event, and its repetition is answered as a duplicate",
@@ -25,14 +24,12 @@ func edges() []Mutant {
 				{Old: "\treturn unsplit\n}", New: "\tif memory() != nil {\n\t\ttime.Sleep(time.Second)\n\t}\n\treturn unsplit\n}"},
 			},
 			Package: "./services/gateway", Test: "^TestWhatIsRepeatedAfterAFailureIsStored$",
-			Faults: "killed-gateways",
 		},
 		{
 			Name: "registry-away-is-poison", Races: []string{"R20"}, Wrong: "bytes whose schema cannot be asked for now are called unreadable",
 			File:    "schemas/codec.go",
 			Edits:   []Edit{{Old: "return fault.Retry(CodeUnavailable, fault.Of(err).After, err)", New: "return fault.Unreadable(CodeUnavailable, err)"}},
 			Package: "./schemas", Test: "^TestUnknownSchemaIsNotBadBytes$",
-			Faults: "F15",
 		},
 		{
 			Name: "each-process-refreshes", Races: []string{"R18", "R19"}, Wrong: "each process that got a 401 refreshes, although another one has just done so",
@@ -48,7 +45,6 @@ func edges() []Mutant {
 				{Old: "\"SELECT pg_advisory_unlock(hashtextextended($1, 0))\"", New: "\"SELECT hashtextextended($1, 0)\""},
 			},
 			Package: "./pkg/postgres", Test: "^TestTokenRefreshesOfTwoProcessesDoNotOverlap$",
-			Faults: "F1,F10",
 		},
 		{
 			Name: "used-before-durable", Races: []string{"R19"}, Wrong: "a rotated token is used although it could not be stored",

@@ -11,7 +11,6 @@ func logs() []Mutant {
 				New: "\tif ok, err := s.gts.End(ctx, kgo.TryCommit); err != nil || !ok {\n\t\treturn nil, false, err\n\t}\n\tif err := s.gts.Begin(); err != nil {\n\t\treturn nil, false, err\n\t}\n\trecs := make([]*kgo.Record, len(msgs))\n",
 			}},
 			Package: "./pkg/stage", Test: "^(TestChangelogIsRightThroughRandomFaults|TestCommitWhoseReplyIsLostIsNotRepeated|TestTwoMembersShareTheWorkThroughRebalances)$",
-			Faults: "F1,F2,F3,F4",
 		},
 		{
 			Name: "plain-produce", Races: []string{"R9"}, Wrong: "a stage produces outside its transaction, just before its commit",
@@ -24,7 +23,6 @@ func logs() []Mutant {
 				},
 			},
 			Package: "./pkg/stage", Test: "^(TestZombieWritesNothing|TestChangelogIsRightThroughRandomFaults|TestCommitWhoseReplyIsLostIsNotRepeated)$",
-			Faults: "F1,F2,F3,F4",
 		},
 		{
 			Name: "unknown-is-aborted", Races: []string{"R9"}, Wrong: "a commit whose answer is lost is taken for an abort and made again",
@@ -34,7 +32,6 @@ func logs() []Mutant {
 				{Old: "return nil, false, s.verifyAborted(ctx, upTo)", New: "return nil, false, nil"},
 			},
 			Package: "./pkg/stage", Test: "^TestCommitWhoseReplyIsLostIsNotRepeated$",
-			Faults: "F4",
 		},
 		{
 			Name: "endless-transaction", Races: []string{"R25"}, Wrong: "a transaction may stay open longer than its owner's membership",
@@ -50,14 +47,12 @@ func logs() []Mutant {
 				New: "\tfor i, o := range res.Outputs {\n\t\tif p := batch[o.Input].Partition; o.Topic == m.cfg.Changelog {\n\t\t\t_, _ = m.views.Apply(m.work, []redis.Batch{{ID: m.viewID(m.cfg.ChangelogView, p), From: m.next[p], To: m.next[p], Entries: []redis.Entry{{Key: string(o.Key), Value: o.Value, Offset: int64(i)}}}})\n\t\t}\n\t}\n\tpositions, committed, err := m.session.Commit(",
 			}},
 			Package: "./pkg/stage", Test: "^(TestChangelogIsRightThroughRandomFaults|TestZombieWritesNothing)$",
-			Faults: "F1,F2,F4",
 		},
 		{
 			Name: "checks-left-out", Races: []string{"R1"}, Wrong: "where one partition's view is lost, nobody makes the checks of a batch's other partitions",
 			File:    "pkg/stage/aftermath.go",
 			Edits:   []Edit{{Old: "\tif len(refused) > 0 {\n", New: "\tif len(refused) > 0 {\n\t\treturn\n\t}\n\tif len(refused) > 0 {\n"}},
 			Package: "./pkg/stage", Test: "^TestChecksAreMadeWhereOnlyAnotherPartitionsViewIsLost$",
-			Faults: "F1,F6",
 		},
 		{
 			Name: "fold-skipped", Races: []string{"R8"}, Wrong: "a new owner takes the view as it finds it, although the changelog went on",
@@ -67,28 +62,24 @@ func logs() []Mutant {
 				New: "\tif c, err := m.views.Cursors(ctx, []redis.ViewID{m.viewID(m.cfg.ChangelogView, p)}); err == nil && c[0].Checkpoint != redis.NoCheckpoint {\n\t\tend = c[0].Checkpoint\n\t}\n\tbegan := m.deps.Now()\n",
 			}},
 			Package: "./pkg/stage", Test: "^TestCrashBetweenCommitAndApply$",
-			Faults: "F1,F6",
 		},
 		{
 			Name: "fold-to-stable-offset", Races: []string{"R8"}, Wrong: "a new owner reads the changelog to the last stable offset, past an old owner's open transaction",
 			File:    "pkg/stage/fold.go",
 			Edits:   []Edit{{Old: "m.reader.HighWatermarks(foldCtx", New: "m.reader.StableOffsets(foldCtx"}},
 			Package: "./pkg/stage", Test: "^TestFoldWaitsForAnOpenTransaction$",
-			Faults: "F1,F2,F3",
 		},
 		{
 			Name: "absent-while-not-ready", Races: []string{"R8"}, Wrong: "a view that is not read yet is taken for an empty one",
 			File:    "pkg/stage/compute.go",
 			Edits:   []Edit{{Old: "} else if a.Checkpoint == redis.NoCheckpoint {", New: "} else if a.Checkpoint < redis.NoCheckpoint {"}},
 			Package: "./pkg/stage", Test: "^TestAViewThatIsNotReadyHoldsTheBatchBack$",
-			Faults: "F6",
 		},
 		{
 			Name: "view-without-compare", Races: []string{"R7", "R8"}, Wrong: "views are written without comparing their checkpoint",
 			File:    "pkg/redis/views.go",
 			Edits:   []Edit{{Old: "\t\tif at != m.From {\n", New: "\t\tif at != m.From && at == m.To {\n"}},
 			Package: "./pkg/redis", Test: "^(TestApplyOnlyFromTheExpectedCheckpoint|TestRacingWritersLeaveOneHistory)$",
-			Faults: "F1,F2,F6",
 		},
 		{
 			Name: "view-without-offset", Races: []string{"R7", "R8"}, Wrong: "a view has no offset that anybody compares: it is written as it is found, and only one that is gone is noticed",
@@ -126,7 +117,6 @@ func logs() []Mutant {
 			File:    "pkg/stage/compute.go",
 			Edits:   []Edit{{Old: "work, err := m.stage.Begin(ctx, batch)\n\tif err != nil {\n\t\treturn Result{}, &dependencyError{err}\n", New: "work, err := m.stage.Begin(ctx, batch)\n\tif err != nil {\n\t\treturn Result{}, fault.Unreadable(\"dependency\", err)\n"}},
 			Package: "./pkg/stage", Test: "^TestDependencyAwayPausesWithoutDeadLetters$",
-			Faults: "F15",
 		},
 		{
 			Name: "misplaced-key", Races: []string{"R16"}, Wrong: "a record in a partition that its key does not choose is computed by that partition's owner",

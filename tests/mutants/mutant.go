@@ -18,9 +18,6 @@ type Mutant struct {
 	Edits []Edit
 	// Test must fail: a package, and a pattern of its tests.
 	Package, Test string
-	// Faults of a torture run that bring it to light; "" where a run has nothing
-	// that would.
-	Faults string
 }
 
 // Edit replaces one text of a file.

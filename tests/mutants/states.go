@@ -8,7 +8,6 @@ func states() []Mutant {
 			File:    "services/replica/merge.go",
 			Edits:   []Edit{{Old: "\tcase order < 0:\n\t\tm.ignored", New: "\tcase order < 0 && !sameValue(have, got):\n\t\treturn true\n\tcase order < 0:\n\t\tm.ignored"}},
 			Package: "./services/replica", Test: "^TestTheEndDoesNotDependOnTheOrder$",
-			Faults: "F1",
 		},
 		{
 			Name: "fetch-overwrites", Races: []string{"R5"}, Wrong: "what was fetched overwrites what came meanwhile, whatever its version",
@@ -36,7 +35,6 @@ func states() []Mutant {
 			File:    "services/replica/merge.go",
 			Edits:   []Edit{{Old: "\tcase o.Version < n.Version:\n\t\treturn\n"}},
 			Package: "./services/replica", Test: "^(TestADeleteHasAVersion|TestTheEndDoesNotDependOnTheOrder)$",
-			Faults: "F1",
 		},
 		{
 			Name: "delete-is-null", Races: []string{"R15"}, Wrong: "a delete is written as a null, which compaction and the view forget, version and all",
@@ -46,7 +44,6 @@ func states() []Mutant {
 				New: "\tvalue, err := b.s.deps.Codecs.Replica.Append(nil, next)\n\tif next.Presence == record.PresenceDeleted {\n\t\tvalue = nil\n\t}\n",
 			}},
 			Package: "./services/replica", Test: "^TestADeleteHasAVersion$",
-			Faults: "F1",
 		},
 		{
 			Name: "wake-without-effect", Races: []string{"R17"}, Wrong: "a wake or a re-sync of a state that has not changed sends nothing on",
