@@ -26,6 +26,8 @@ What this found in the proof itself:
 - A batch that a stage writes twice, or an older state that it writes after a newer one, reaches no destination: every reader mends it by the revision. So no run could tell a platform without transactions from one with them. The checker reads the committed states of the compacted topics in order, and an equal or lower revision of a record counts (I4, I2).
 - Random kills and freezes hardly ever meet the moment between two writes. The failpoints of the crash points are armed in the middle of a run now, and can freeze their process: it goes on when another one owns its partitions and has written newer states.
 - A run that hurts nothing was called wrong: edits that share a stamp show each other again, which was counted as a write repeated without a reason. A repetition is the same request with nothing in between.
+- The platform as it is was called wrong rightly: with access tokens that end every two seconds a process took over the token of another one, which had ended too, and the connection was told of as dead while its refresh token was good. Such a token is replaced now (pkg/httpapi).
+- A mark before the acknowledgement loses nothing to a broker that is away: the client writes what it holds when the broker is back. It takes a mark that outlives its gateway, and gateways that are killed.
 `
 
 // result is what came of one mistake's runs.
