@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// gatherAtMost is how long records wait for those before them to be acknowledged.
-// A broker in good health answers sooner; a silent one must not hold up what goes
-// to the others.
+// gatherAtMost is how long records wait for those before them to be acknowledged,
+// twice that at worst. A broker in good health answers sooner; a silent one must
+// not hold up what goes to the others.
 const gatherAtMost = time.Millisecond
 
 // gathering hands to the client at once what many callers bring at about the
@@ -32,8 +32,8 @@ type gathering struct {
 	underWay bool
 	group    int // number of the one under way
 	waiting  []brought
-	room     []brought   // for those that wait next
-	limit    *time.Timer // while some wait
+	room     []brought // for those that wait next
+	watched  bool      // a timer will look whether they still wait
 }
 
 // brought are the records of one caller.
@@ -43,24 +43,17 @@ type brought struct {
 	promise func(*kgo.Record, error)
 }
 
-// bring never waits for an answer.
+// bring never waits.
 func (g *gathering) bring(ctx context.Context, recs []*kgo.Record, promise func(*kgo.Record, error)) {
-	b := brought{ctx, recs, promise}
 	g.mu.Lock()
-	n := g.group
+	defer g.mu.Unlock()
+	g.waiting = append(g.waiting, brought{ctx, recs, promise})
 	if g.underWay {
-		if len(g.waiting) == 0 {
-			g.limit = time.AfterFunc(gatherAtMost, func() { g.next(n) })
-		}
-		g.waiting = append(g.waiting, b)
-		g.mu.Unlock()
+		g.watch()
 		return
 	}
 	g.underWay = true
-	g.mu.Unlock()
-	g.order.Lock()
-	defer g.order.Unlock()
-	g.hand(n, []brought{b})
+	go g.hand()
 }
 
 // next ends the wait for a group, the first time that it is called for it.
@@ -73,38 +66,53 @@ func (g *gathering) next(group int) {
 	g.group++
 	g.underWay = len(g.waiting) > 0
 	if g.underWay {
-		g.limit.Stop()
-		go g.handWaiting()
+		go g.hand()
 	}
 }
 
-// handWaiting may find nothing: what is closed is emptied first.
-func (g *gathering) handWaiting() {
-	runtime.Gosched() // whoever is about to bring some does so first
+// watch ends the wait for a group that stays under way. One timer serves many
+// groups: one for each would wake the process more often than they do.
+func (g *gathering) watch() {
+	if g.watched {
+		return
+	}
+	g.watched = true
+	n := g.group
+	time.AfterFunc(gatherAtMost, func() {
+		g.next(n)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.watched = false
+		if len(g.waiting) > 0 {
+			g.watch()
+		}
+	})
+}
+
+// hand gives the client all that waits. It may find nothing: what is closed is
+// emptied first.
+func (g *gathering) hand() {
+	runtime.Gosched() // whoever is about to bring something does so first
 	g.order.Lock()
 	defer g.order.Unlock()
 	g.mu.Lock()
 	n, group := g.group, g.waiting
 	g.waiting, g.room = g.room[:0], nil
 	g.mu.Unlock()
-	if len(group) > 0 {
-		g.hand(n, group)
+	for i, b := range group {
+		promise := b.promise
+		if i == 0 {
+			promise = func(r *kgo.Record, err error) {
+				b.promise(r, err)
+				g.next(n)
+			}
+		}
+		for _, r := range b.recs {
+			g.produce(b.ctx, r, promise)
+		}
 	}
 	clear(group)
 	g.mu.Lock()
 	g.room = group[:0]
 	g.mu.Unlock()
-}
-
-func (g *gathering) hand(n int, group []brought) {
-	first := group[0].promise
-	group[0].promise = func(r *kgo.Record, err error) {
-		first(r, err)
-		g.next(n)
-	}
-	for _, b := range group {
-		for _, r := range b.recs {
-			g.produce(b.ctx, r, b.promise)
-		}
-	}
 }

@@ -116,7 +116,7 @@ const usualRest = 512
 
 // Close gives up what is still buffered, and says so to whoever waits for it.
 func (b *Inbox) Close() {
-	b.gather.handWaiting()
+	b.gather.hand()
 	b.cl.Close()
 }
 
