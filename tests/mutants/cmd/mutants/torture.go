@@ -13,7 +13,7 @@ import (
 )
 
 // preface tells of the table what its columns cannot.
-const preface = `[Mutants](mutants.md) asks the tests; here the whole platform is built with the mistake (go build -overlay), started as a cluster would run it (two processes of each service, broker, registry, PostgreSQL, Redis, the destinations), loaded, and hurt as named; the offline checker must call the run wrong. The platform as it is went through the same runs, with the same seeds, and came out right as often as its column says. A run that could not be judged is neither.
+const preface = `[Mutants](mutants.md) asks the tests; here the whole platform is built with the mistake (go build -overlay), started as a cluster would run it (two processes of each service, broker, registry, PostgreSQL, Redis, the destinations), loaded, and hurt as named; the offline checker must call the run wrong. The platform as it is went through the same runs, with the first of the seeds, and came out right as often as its column says. A run that could not be judged is neither.
 
 The eleven mistakes are those of reliability.md §3, "Check the checker". Each has a run of its own, the smallest that shows it: a fault that is aimed at it (tests/torture/rig/provocation.go), so that ten of ten seeds meet the moment in which it is wrong. Where that moment is short, the mutant stands still in it: a naive build is as wrong without the pause, only more rarely. "Saw" is what the checker said most often in one run, with the number of times and the shortest history.
 
@@ -29,6 +29,10 @@ What this found in the proof itself:
 - The platform as it is was called wrong rightly: with access tokens that end every two seconds a process took over the token of another one, which had ended too, and the connection was told of as dead while its refresh token was good. Such a token is replaced now (pkg/httpapi).
 - A mark before the acknowledgement loses nothing to a broker that is away: the client writes what it holds when the broker is back. It takes a mark that outlives its gateway, and gateways that are killed.
 `
+
+// rightSeeds bounds the turns of the platform as it is, which must all come out
+// right: every other run of the proof asks it too.
+const rightSeeds = 3
 
 // result is what came of one mistake's runs.
 type result struct {
@@ -69,6 +73,9 @@ func (s *settings) tortures(ctx context.Context, names []string) (page string, m
 	for _, r := range results {
 		for seed := 1; seed <= s.seeds; seed++ {
 			for _, mistake := range []bool{false, true} {
+				if !mistake && seed > rightSeeds {
+					continue
+				}
 				free <- struct{}{}
 				wg.Go(func() {
 					defer func() { <-free }()
@@ -125,6 +132,7 @@ func (r *result) add(seed int, mistake bool, v mutants.Verdict, err error) {
 
 func (s *settings) judged(results []*result) (page string, missed []string, err error) {
 	var text strings.Builder
+	asked := min(s.seeds, rightSeeds)
 	fmt.Fprintf(&text, "# Mutants before the checker\n\n%s, %s broker, %d seeds; `make torture-mutants` writes this page anew. %s", stamp(), s.broker, s.seeds, preface)
 	text.WriteString("| mistake | mutant: what it does wrong | run | caught | broken | saw | as it is |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range results {
@@ -134,12 +142,12 @@ func (s *settings) judged(results []*result) (page string, missed []string, err 
 			note = fmt.Sprintf("; %d not judged", r.unjudged)
 		}
 		fmt.Fprintf(&text, "| %s | %s: %s | %s (`%s`; %s a run) | %d of %d%s | %s | %s | right %d of %d |\n", r.mistake.Name, r.mutant.Name, r.mutant.Wrong,
-			r.mistake.Run.Does, strings.Join(r.mistake.Run.Options, " "), (r.took / time.Duration(2*s.seeds)).Round(time.Second),
-			caught, s.seeds, note, r.broken, strings.ReplaceAll(short(r.saw), "|", "/"), r.right, s.seeds)
+			r.mistake.Run.Does, strings.Join(r.mistake.Run.Options, " "), (r.took / time.Duration(s.seeds+asked)).Round(time.Second),
+			caught, s.seeds, note, r.broken, strings.ReplaceAll(short(r.saw), "|", "/"), r.right, asked)
 		if caught*10 < s.seeds*9 {
 			missed = append(missed, r.mistake.Name+" is not caught often enough")
 		}
-		if r.right < s.seeds {
+		if r.right < asked {
 			missed = append(missed, r.mistake.Name+": the platform as it is came out wrong or unjudged")
 		}
 	}
