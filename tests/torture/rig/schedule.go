@@ -33,7 +33,10 @@ func LeftOut(b Broker) map[string]string {
 		"F8 permanent refusals":                   "the record's right end is then a person's: tests/e2e",
 		"F18 two versions mixed":                  "there is one version yet",
 	}
-	if !b.Disk {
+	switch {
+	case b.Kind == "embedded":
+		out["F5 broker disk full"] = "the embedded broker forgets an abort whose marker the disk has no room for, and shows what was aborted as committed (read in its source; two of six runs of F1 and F5 were wrong, each by states that stand twice in a stage's topic after such aborts); a real broker is filled up"
+	case !b.Disk:
 		out["F5 broker disk full"] = "needs a file system of its own for the broker, which only root can mount, and not for one given by address"
 	}
 	if b.Kind == "given" {
@@ -50,7 +53,7 @@ func possible(b Broker) []string {
 	if b.Kind != "given" {
 		out = append(out, "F4", "F15")
 	}
-	if b.Disk {
+	if b.Disk && b.Kind != "embedded" {
 		out = append(out, "F5")
 	}
 	return out
