@@ -279,8 +279,8 @@ func checkCounts(specs []TopicSpec, existing map[string]int) error {
 		n, ok := existing[s.Name]
 		if ok && s.Keyed && n != int(s.Partitions) {
 			errs = append(errs, fmt.Errorf("topic %s has %d partitions, this installation wants %d: "+
-				"a record's states would not lie in one partition; set kafka.partitions to what the data topics have, "+
-				"or migrate to topics under a new prefix (a count never changes in place)", s.Name, n, s.Partitions))
+				"a record's states would not lie in one partition; set kafka.partitions to the count that the topics were made with; "+
+				"where one was grown since, migrate to topics under a new prefix (a count never changes in place)", s.Name, n, s.Partitions))
 		}
 	}
 	return errors.Join(errs...)
