@@ -57,7 +57,7 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	set.StringVar(&o.json, "json", "", "file for all samples; empty: nowhere")
 	set.StringVar(&o.keep, "dir", "", "folder for logs and data, kept; empty: a temporary one")
 	set.IntVar(&o.pairs, "pairs", 5, "samples of each measure")
-	set.IntVar(&o.records, "records", 200_000, "records of a pipeline sample: the bare chain has to run for seconds too")
+	set.IntVar(&o.records, "records", 200_000, "records of a pipeline sample: the bare chain has to run for a second too")
 	set.IntVar(&o.seconds, "seconds", 5, "length of a gateway or latency sample")
 	set.IntVar(&o.many, "many", 1_000_000, "records that the stages know in the second half of the CPU measure")
 	set.DurationVar(&o.warm, "warm", 45*time.Second, "bare load before the first sample on Apache Kafka, whose broker is two to four times slower at first")
@@ -234,7 +234,6 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 	}
 	for _, m := range []measure{
 		{"pipeline", func() (*result, error) { return r.pipeline(ctx, b.pairs, b.records) }},
-		{"pipeline", func() (*result, error) { return r.burst(ctx, ceilHalf(b.pairs)) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, b.pairs, latencyRate, b.length()) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate/5, b.length()) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate*3, b.length()) }},

@@ -71,7 +71,7 @@ Written by %[1]smake bench%[1]s (tests/bench) on %s; %s.
 Everything runs on that machine at once: load generator, broker, services, Redis, PostgreSQL. Subject and baseline take turns; numbers are medians, ratios are medians over pairs. Absolute rates say little about another machine, ratios more.
 
 - **Gateway**: bare is a net/http handler that reads the body, produces it with acks=all and answers, with the collector setting (GOGC) that the product has.
-- **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else; the last one writes each record twice, as the pipeline does for its two destinations. The pipeline parses, merges with what Redis knows, normalises, maps and validates. A sample keeps the bare chain busy for seconds; a burst is over before its backlog, and everybody's memory, are what they are under load, and shows the bare chain at its fastest.
+- **Pipeline**: bare is three processes that copy from topic to topic in exactly-once transactions of the same commit interval and do nothing else; the last one writes each record twice, as the pipeline does for its two destinations. The pipeline parses, merges with what Redis knows, normalises, maps and validates. A sample keeps the bare chain busy for about a second; what it makes of that differs more from run to run than what the pipeline does.
 - **Latency**: from the moment a webhook is due until its command is read, both chains at the same rate.
 - **CPU per record**: bare is the same while there are few: records that the stages know, tenants, partitions, processes.
 - **Neighbours**: the whole platform with a hundred tenants; bare is the same load while every destination answers and no record waits.
