@@ -234,6 +234,7 @@ func (b *bench) measurePipeline(ctx context.Context, c cluster, dir, postgresURL
 	}
 	for _, m := range []measure{
 		{"pipeline", func() (*result, error) { return r.pipeline(ctx, b.pairs, b.records) }},
+		{"pipeline", func() (*result, error) { return r.burst(ctx, ceilHalf(b.pairs)) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, b.pairs, latencyRate, b.length()) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate/5, b.length()) }},
 		{"latency", func() (*result, error) { return r.latency(ctx, ceilHalf(b.pairs), latencyRate*3, b.length()) }},

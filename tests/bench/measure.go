@@ -143,7 +143,21 @@ func (r *rig) pipeline(ctx context.Context, pairs, n int) (*result, error) {
 	if r.p.cluster.Name == kafkaName {
 		ratio, rate = 0.25, 8_000
 	}
-	res := &result{Name: fmt.Sprintf("pipeline, gateway topic → outbound topics, %d records", n), On: r.p.cluster.Name, Unit: "records/s"}
+	return r.flows(ctx, fmt.Sprintf("pipeline, gateway topic → outbound topics, %d records", n), pairs, n, func(r *result) []goal {
+		return []goal{atLeast("ratio", r.Ratio, ratio), atLeast("records/s", r.Subject, rate)}
+	})
+}
+
+// burst is the pipeline with a quarter of the records. The bare chain is through
+// with them in a third of a second, and on Kafka gets less out of it than out of
+// a longer run; the pipeline makes the same of both.
+func (r *rig) burst(ctx context.Context, pairs int) (*result, error) {
+	const n = 50_000
+	return r.flows(ctx, fmt.Sprintf("pipeline, a burst of %d records", n), pairs, n, nil)
+}
+
+func (r *rig) flows(ctx context.Context, name string, pairs, n int, goals func(*result) []goal) (*result, error) {
+	res := &result{Name: name, On: r.p.cluster.Name, Unit: "records/s"}
 	for i := range pairs + 1 {
 		h := look(ctx)
 		bt, bc, err := r.bareFlow(ctx, n, 0)
@@ -164,9 +178,7 @@ func (r *rig) pipeline(ctx context.Context, pairs, n int) (*result, error) {
 			Note: fmt.Sprintf("took %.1f s, bare %.1f; CPU %.0f µs a record, bare %.0f", st.Seconds(), bt.Seconds(), micros(sc)/float64(n), micros(bc)/float64(n)),
 		})
 	}
-	res.finish(func(r *result) []goal {
-		return []goal{atLeast("ratio", r.Ratio, ratio), atLeast("records/s", r.Subject, rate)}
-	})
+	res.finish(goals)
 	res.Notes = append(res.Notes, fmt.Sprintf("each record becomes %d messages, on both sides; exactly once, commit interval %s on both sides, %d partitions; the clock runs from the first record written to the last command read",
 		len(destinations()), commitInterval, partitions))
 	return res, nil
