@@ -35,7 +35,7 @@ func LeftOut(b Broker) map[string]string {
 	}
 	switch {
 	case b.Kind == "embedded":
-		out["F5 broker disk full"] = "the embedded broker forgets an abort whose marker the disk has no room for, and shows what was aborted as committed (read in its source; two of six runs of F1 and F5 were wrong, each by states that stand twice in a stage's topic after such aborts); a real broker is filled up"
+		out["F5 broker disk full"] = "the embedded broker forgets an abort whose marker the disk has no room for, and shows what was aborted as committed (seen: three of nine runs of F1 and F5 were wrong, by states that stand twice in a stage's topic, and its log names the markers that it could not write there); a real broker is filled up"
 	case !b.Disk:
 		out["F5 broker disk full"] = "needs a file system of its own for the broker, which only root can mount, and not for one given by address"
 	}
