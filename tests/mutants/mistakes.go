@@ -2,7 +2,7 @@ package mutants
 
 import (
 	"fmt"
-	"slices"
+	"time"
 )
 
 // Mistake is one of the eleven of reliability.md §3 ("Check the checker"): the
@@ -16,71 +16,62 @@ type Mistake struct {
 
 // Run is the smallest torture that shows a mistake.
 type Run struct {
-	Does string // what is done, in a sentence
-	// Options of the torture command: each run has its own faults.
-	Options []string
+	Does   string // what is done, in a sentence
+	Faults string // of the torture command
+	Lasts  time.Duration
 }
 
-// Mistakes are in the order of reliability.md.
-func Mistakes() []Mistake {
-	byName := map[string]Mistake{}
-	for _, m := range slices.Concat(stageMistakes(), edgeMistakes()) {
-		byName[m.Name] = m
-	}
-	out := make([]Mistake, 0, len(eleven()))
-	for _, name := range eleven() {
-		if m, shown := byName[name]; shown {
-			out = append(out, m)
-		}
-	}
-	return out
+// Options are those of the torture command.
+func (r Run) Options() []string {
+	return []string{"-faults", r.Faults, "-events", "3000", "-duration", r.Lasts.String()}
 }
 
-// eleven are all there are.
-func eleven() []string {
-	return []string{
-		"commit before produce", "plain producer + SIGSTOP", "retry topic", "check-then-park, no sweeper", "dedupe mark before ack", "no stored request id",
-		"replay raw events", "refresh without lock", "view without offset", "6→12 partitions", "drop tombstone version",
-	}
-}
-
-// stageMistakes are made between the topics.
-func stageMistakes() []Mistake {
-	return []Mistake{
+// Mistakes are all eleven, in the order of reliability.md.
+func Mistakes() [11]Mistake {
+	return [...]Mistake{
 		{
-			Name: "commit before produce", Mutant: "commit-before-produce",
-			Run: Run{
-				Does:    "each stage is killed three times between its writes and its commit",
-				Options: []string{"-faults", "killed-after-writing", "-events", "3000", "-duration", "15s"},
-			},
+			"commit before produce", "commit-before-produce",
+			Run{"each stage is killed three times between its writes and its commit", "killed-after-writing", 15 * time.Second},
 		},
 		{
-			Name: "plain producer + SIGSTOP", Mutant: "plain-produce",
-			Run: Run{
-				Does:    "of each stage one process is frozen between its writes and its commit, and goes on when another has taken its partitions over",
-				Options: []string{"-faults", "frozen-after-writing", "-events", "3000", "-duration", "26s"},
-			},
+			"plain producer + SIGSTOP", "plain-produce",
+			Run{"of each stage one process is frozen between its writes and its commit, and goes on when another has taken its partitions over", "frozen-after-writing", 26 * time.Second},
 		},
 		{
-			Name: "check-then-park, no sweeper", Mutant: "check-then-park",
-			Run: Run{
-				Does:    "nothing is hurt; loads come while their invoices look for them",
-				Options: []string{"-faults", "none", "-events", "3000", "-duration", "8s"},
-			},
+			"retry topic", "retry-topic",
+			Run{"one write in six is refused for now", "refused-for-now", 15 * time.Second},
 		},
 		{
-			Name: "view without offset", Mutant: "view-without-offset",
-			Run: Run{
-				Does:    "Redis is restored from a dump that is 6 s old",
-				Options: []string{"-faults", "older-views", "-events", "3000", "-duration", "15s"},
-			},
+			"check-then-park, no sweeper", "check-then-park",
+			Run{"nothing is hurt; loads come while their invoices look for them", "none", 8 * time.Second},
 		},
 		{
-			Name: "6→12 partitions", Mutant: "partitions-grown",
-			Run: Run{
-				Does:    "of 6 partitions somebody makes 12 by configuration, `topics apply` and a restart; where that is refused, nothing is restarted",
-				Options: []string{"-faults", "more-partitions", "-events", "3000", "-duration", "15s"},
-			},
+			"dedupe mark before ack", "seen-before-stored",
+			Run{"all gateways are killed every two seconds", "killed-gateways", 15 * time.Second},
+		},
+		{
+			"no stored request id", "request-not-stored",
+			Run{"one write in four is made and not answered, at companies that remember no request ids", "lost-answers", 15 * time.Second},
+		},
+		{
+			"replay raw events", "last-arrival-wins",
+			Run{"nothing is hurt; each event comes twice or three times, older ones after newer ones", "none", 8 * time.Second},
+		},
+		{
+			"refresh without lock", "refresh-without-lock",
+			Run{"access tokens end a second after they are given out; the token endpoint takes a quarter of a second, and takes no token that it has replaced", "ending-tokens", 15 * time.Second},
+		},
+		{
+			"view without offset", "view-without-offset",
+			Run{"Redis is restored from a dump that is 6 s old", "older-views", 15 * time.Second},
+		},
+		{
+			"6→12 partitions", "partitions-grown",
+			Run{"of 6 partitions somebody makes 12 by configuration, `topics apply` and a restart; where that is refused, nothing is restarted", "more-partitions", 15 * time.Second},
+		},
+		{
+			"drop tombstone version", "delete-without-version",
+			Run{"nothing is hurt; updates come after the delete that is newer", "none", 8 * time.Second},
 		},
 	}
 }

@@ -97,7 +97,7 @@ func askTheChecker(t *testing.T, torture *mutants.Torture, m mutants.Mistake) {
 // of a mutant that no longer applies before the suite is run.
 func TestMutantsFitTheTree(t *testing.T) {
 	for _, m := range mutants.Mistakes() {
-		if _, err := m.Find(); err != nil || m.Run.Does == "" || len(m.Run.Options) == 0 {
+		if _, err := m.Find(); err != nil || m.Run.Does == "" || m.Run.Faults == "" || m.Run.Lasts == 0 {
 			t.Errorf("mistake %q has a mutant and a run? %+v %v", m.Name, m, err)
 		}
 	}

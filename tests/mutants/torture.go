@@ -72,7 +72,7 @@ var (
 // AsItIs is one run of the platform as it is; mistakes that share a run share its
 // verdict.
 func (t *Torture) AsItIs(ctx context.Context, r Run, seed int, more ...string) (Verdict, error) {
-	name := fmt.Sprint(r.Options, seed, more)
+	name := fmt.Sprint(r.Options(), seed, more)
 	t.mu.Lock()
 	ask, known := t.asked[name]
 	if !known {
@@ -87,7 +87,7 @@ func (t *Torture) AsItIs(ctx context.Context, r Run, seed int, more ...string) (
 // could not be started, or its faults not be done.
 func (t *Torture) Ask(ctx context.Context, r Run, platform string, seed int, more ...string) (Verdict, error) {
 	began := time.Now()
-	args := append([]string{"-ci", "-root", t.root, "-bin", platform, "-seed", strconv.Itoa(seed), "-drain", "60s", "-settle", "9s"}, r.Options...)
+	args := append([]string{"-ci", "-root", t.root, "-bin", platform, "-seed", strconv.Itoa(seed), "-drain", "60s", "-settle", "9s"}, r.Options()...)
 	cmd := exec.CommandContext(ctx, t.program, append(args, more...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes of its own to end
 	cmd.WaitDelay = time.Minute

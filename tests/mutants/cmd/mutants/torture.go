@@ -52,7 +52,8 @@ type result struct {
 // were not caught often enough, and runs that the platform as it is did not
 // survive.
 func (s *settings) tortures(ctx context.Context, names []string) (page string, missed []string, err error) {
-	all, err := chosen(mutants.Mistakes(), func(m mutants.Mistake) string { return m.Mutant }, names)
+	mistakes := mutants.Mistakes()
+	all, err := chosen(mistakes[:], func(m mutants.Mistake) string { return m.Mutant }, names)
 	if err != nil {
 		return "", nil, err
 	}
@@ -142,7 +143,7 @@ func (s *settings) judged(results []*result) (page string, missed []string, err 
 			note = fmt.Sprintf("; %d not judged", r.unjudged)
 		}
 		fmt.Fprintf(&text, "| %s | %s: %s | %s (`%s`; %s a run) | %d of %d%s | %s | %s | right %d of %d |\n", r.mistake.Name, r.mutant.Name, r.mutant.Wrong,
-			r.mistake.Run.Does, strings.Join(r.mistake.Run.Options, " "), (r.took / time.Duration(s.seeds+asked)).Round(time.Second),
+			r.mistake.Run.Does, strings.Join(r.mistake.Run.Options(), " "), (r.took / time.Duration(s.seeds+asked)).Round(time.Second),
 			caught, s.seeds, note, r.broken, strings.ReplaceAll(short(r.saw), "|", "/"), r.right, asked)
 		if caught*10 < s.seeds*9 {
 			missed = append(missed, r.mistake.Name+" is not caught often enough")
