@@ -142,9 +142,10 @@ func (l *line) operation(id record.ID, verb record.Verb, e integration.Entity, k
 	return integration.Operation{Account: l.account, RecordID: id, Object: o.Object, Type: o.Type, Verb: verb, Payload: payload, Applied: applied}
 }
 
-func start(t *testing.T) string {
+// start serves a sandbox of what seed holds; nil is the example.
+func start(t *testing.T, seed *sandbox.Seed) string {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Config{Limits: "off"})
+	s, err := sandbox.New(sandbox.Config{Limits: "off", Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func start(t *testing.T) string {
 
 func quickBooks(t *testing.T) *line {
 	t.Helper()
-	base := start(t)
+	base := start(t, nil)
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {sandbox.ExampleQuickBooksRefreshToken}}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/oauth2/v1/tokens/bearer", strings.NewReader(form.Encode()))
 	if err != nil {
@@ -187,7 +188,7 @@ func quickBooks(t *testing.T) *line {
 
 func hubSpot(t *testing.T) *line {
 	t.Helper()
-	return &line{t: t, base: start(t), token: sandbox.ExampleHubSpotPrivateToken, app: hubspot.New(), account: integration.Account{Remote: sandbox.ExamplePortal}}
+	return &line{t: t, base: start(t, nil), token: sandbox.ExampleHubSpotPrivateToken, app: hubspot.New(), account: integration.Account{Remote: sandbox.ExamplePortal}}
 }
 
 func TestProbes(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -51,17 +50,7 @@ func TestSalesforceJWTBearer(t *testing.T) {
 	grant := org.Grants[0]
 	grant.ClientID, grant.ClientSecret, grant.RefreshToken = "jwt-client", "", ""
 	org.PublicKey, org.Grants = inPEM("PUBLIC KEY", public), append(org.Grants, grant)
-	s, err := sandbox.New(sandbox.Config{Limits: "off", Seed: &seed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(s.Handler())
-	t.Cleanup(func() {
-		server.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	url := start(t, &seed)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(known)
 	if err != nil {
 		t.Fatal(err)
@@ -73,13 +62,13 @@ func TestSalesforceJWTBearer(t *testing.T) {
 		"no key":                 {key: "not PEM", refused: "private_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := httpapi.New(httpapi.Config{Allowed: []string{strings.TrimPrefix(server.URL, "http://")}})
+			client := httpapi.New(httpapi.Config{Allowed: []string{strings.TrimPrefix(url, "http://")}})
 			t.Cleanup(client.Close)
 			source := token.New(client, store{token.FieldPrivateKey: {Text: secret.Secret(c.key)}}, nil, slog.New(slog.DiscardHandler), time.Now)
 			connection := &controlplane.Connection{
-				Tenant: "envoy", Name: "Revenova", App: "revenova", BaseURL: server.URL, Version: 1,
+				Tenant: "envoy", Name: "Revenova", App: "revenova", BaseURL: url, Version: 1,
 				Auth: controlplane.Auth{
-					Kind: controlplane.AuthJWTBearer, TokenURL: server.URL + "/services/oauth2/token",
+					Kind: controlplane.AuthJWTBearer, TokenURL: url + "/services/oauth2/token",
 					ClientID: "jwt-client", Subject: "integration@example.com", Audience: "https://login.salesforce.com",
 				},
 			}
